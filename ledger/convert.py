@@ -1,0 +1,61 @@
+"""Carry a ledger from one store to another without changing a byte (format.md section 7).
+
+What is carried over is checked on the way, so a faulty ledger does not become a
+tidy-looking file: nothing is written under the target's name until the last
+entry was found good.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ledger.entry import frame_line
+from ledger.errors import BrokenLinkError, MalformedError
+from ledger.paths import locate, open_store
+from ledger.replay import Replay
+from ledger.stores import create_store
+from ledger.stores.base import NewRow
+
+
+def convert(source: Path, target: Path) -> int:
+    """Copy the ledger at *source* into a new store at *target*; return its size.
+
+    Raises:
+        MalformedError: The source has a fault; nothing was written.
+        StoreError: There is a file at *target* already, or the disk refused.
+    """
+    place = locate(target, new=True)
+    replay = Replay(thorough=True)
+    create_store(place, _checked_rows(source, replay))
+    return replay.head.size
+
+
+def export_lines(source: Path) -> Iterator[bytes]:
+    """Yield the JSONL lines of the ledger at *source*, after checking all of it.
+
+    Raises:
+        MalformedError: The source has a fault; nothing was yielded.
+    """
+    for _ in _checked_rows(source, Replay(thorough=True)):
+        pass
+    for new in _checked_rows(source, Replay()):
+        yield frame_line(*new.row)
+
+
+def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
+    place = locate(source)
+    store = open_store(place, timeout=30.0, read_only=True)
+    try:
+        if not store.whole():
+            raise MalformedError(f"{place} ends in a torn line: append to it once to recover")
+        for seq, row in enumerate(store.rows()):
+            entry = replay.take(row)
+            yield NewRow(seq, *row, entry.id, entry.time, entry.type, entry.subject)
+        if replay.torn:
+            raise BrokenLinkError(
+                f"the ledger ends in {replay.torn} unsigned entries: append to it once to recover",
+                seq=replay.head.size - 1,
+            )
+        if replay.head.size == 0:
+            raise MalformedError(f"{place} is empty: a ledger begins with ledger.created")
+    finally:
+        store.close()

@@ -1,0 +1,174 @@
+"""``timeline.txt``: the whole ledger, one readable line for each entry.
+
+Every type has its line, the unknown and the ``x.*`` too. Key names are what the
+ledger's own key events say; a name is taken once for a key, as in the register,
+and the first digits of the key id stand beside it, for a name proves nothing.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ledger.events import Payload
+from ledger.events.ledger_family import (
+    KeyAuthorized,
+    KeyRevoked,
+    KeyRotated,
+    LedgerCreated,
+    LedgerRecovered,
+)
+from ledger.events.run import (
+    ArtifactRecorded,
+    FaultInjected,
+    GateChecked,
+    MetricObserved,
+    RunClosed,
+    RunFinished,
+    RunOpened,
+    RunPlanned,
+)
+from projections.escape import number, plain_quote, visible
+from projections.keys import key_id, learn_names
+from projections.protocol import EntryLike
+from projections.runs import decision_of, read_payload
+
+FILE_NAME = "timeline.txt"
+MOST = 8  # roles or metrics named in a line
+DETAIL = 120  # characters of a payload without a line of its own
+
+
+class Timeline(msgspec.Struct, forbid_unknown_fields=True):
+    """The lines so far, and the names of the keys by key id."""
+
+    lines: list[str] = msgspec.field(default_factory=list)
+    names: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class TimelineProjection:
+    """The projection of ``timeline.txt``."""
+
+    name = "timeline"
+    version = 1
+    state_type = Timeline
+
+    def initial(self) -> Timeline:
+        """Return a state without lines."""
+        return Timeline()
+
+    def apply(self, state: Timeline, entry: EntryLike) -> Timeline:
+        """Append the line of *entry*."""
+        payload = read_payload(entry)
+        learn_names(state.names, payload)
+        who = f"{plain_quote(state.names.get(entry.key, '?'), limit=32)} {visible(entry.key[:8])}"
+        subject = plain_quote(entry.subject, limit=64) if entry.subject else "-"
+        parts = (
+            f"{entry.seq:>6}",
+            visible(entry.time),
+            f"{visible(entry.type):<17}",
+            subject,
+            _detail(entry, payload),
+            f"[{who}{'' if entry.signed else ', in batch'}]",
+        )
+        state.lines.append("  ".join(part for part in parts if part))
+        return state
+
+    def render(self, state: Timeline) -> dict[str, bytes]:
+        """Return the one file; an empty ledger has an empty one."""
+        return {FILE_NAME: "".join(f"{line}\n" for line in state.lines).encode()}
+
+
+def _detail(entry: EntryLike, payload: Payload | None) -> str:
+    say = _LINES.get(type(payload))
+    if say is not None:
+        return say(payload)
+    text = json.dumps(entry.data, ensure_ascii=False, separators=(",", ":"))
+    return visible(text, limit=DETAIL)
+
+
+def _created(payload: LedgerCreated) -> str:
+    return f"{plain_quote(payload.name)}, {len(payload.keys)} keys"
+
+
+def _recovered(payload: LedgerRecovered) -> str:
+    return f"{payload.entries} torn entries moved to {plain_quote(payload.side_file)}"
+
+
+def _authorized(payload: KeyAuthorized) -> str:
+    roles = ", ".join(plain_quote(role, limit=32) for role in payload.roles[:MOST])
+    return f"{plain_quote(payload.name)} {key_id(payload.public)[:8]} as {roles or 'nothing'}"
+
+
+def _rotated(payload: KeyRotated) -> str:
+    successor = f"{plain_quote(payload.by.name)} {key_id(payload.by.public)[:8]}"
+    return f"{payload.key[:8]} gives way to {successor}"
+
+
+def _revoked(payload: KeyRevoked) -> str:
+    since = payload.compromised_since
+    told = "" if since is None else f", compromised since entry {since}"
+    return f"{payload.key[:8]}: {plain_quote(payload.reason)}{told}"
+
+
+def _opened(payload: RunOpened) -> str:
+    package = f"{payload.package.name} {payload.package.version}"
+    return f"{plain_quote(payload.kind)} by {plain_quote(package)}"
+
+
+def _planned(payload: RunPlanned) -> str:
+    gate = payload.gate
+    return (
+        f"{payload.max_iters} iterations on {plain_quote(payload.data.name)}, seed {payload.seed},"
+        f" gate {plain_quote(gate.preset)}: window {gate.window}, epsilon {number(gate.epsilon)}"
+    )
+
+
+def _observed(payload: MetricObserved) -> str:
+    values = sorted(payload.values.items())
+    shown = [f"{plain_quote(name, limit=32)}={number(value)}" for name, value in values[:MOST]]
+    if len(values) > MOST:
+        shown.append(f"+{len(values) - MOST}")
+    return " ".join((f"iter {payload.iter}", *shown))
+
+
+def _checked(payload: GateChecked) -> str:
+    audit = payload.audit
+    told = f"D_W {number(audit.worst_DW)} of {number(audit.eps_eff)}, {plain_quote(audit.reason)}"
+    return f"iter {payload.iter} {decision_of(payload).upper()} {told}"
+
+
+def _faulted(payload: FaultInjected) -> str:
+    return f"iter {payload.iter} {plain_quote(payload.kind)} on {payload.fraction:.0%} of the input"
+
+
+def _finished(payload: RunFinished) -> str:
+    return f"after {payload.iters} iterations, final loss {number(payload.final_loss)}"
+
+
+def _closed(payload: RunClosed) -> str:
+    how = "no exit code" if payload.exit_code is None else f"exit {payload.exit_code}"
+    if payload.signal:
+        how = f"signal {plain_quote(payload.signal)}"
+    return f"{payload.status}, {how}, {payload.wall_s:.1f} s"
+
+
+def _recorded(payload: ArtifactRecorded) -> str:
+    return f"{plain_quote(payload.path)}, {payload.bytes} bytes, sha256 {payload.sha256[:16]}…"
+
+
+_LINES: dict[type[Any], Callable[[Any], str]] = {
+    LedgerCreated: _created,
+    LedgerRecovered: _recovered,
+    KeyAuthorized: _authorized,
+    KeyRotated: _rotated,
+    KeyRevoked: _revoked,
+    RunOpened: _opened,
+    RunPlanned: _planned,
+    MetricObserved: _observed,
+    GateChecked: _checked,
+    FaultInjected: _faulted,
+    RunFinished: _finished,
+    RunClosed: _closed,
+    ArtifactRecorded: _recorded,
+}
