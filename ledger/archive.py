@@ -107,9 +107,9 @@ def _write_all(source: Source, members: Sequence[Member], into: Path) -> None:
     try:
         into.mkdir()
     except FileExistsError as error:
-        raise MisuseError(
-            f"{into} exists already: an archive is unpacked to a new place"
-        ) from error
+        raise MisuseError(f"{into} exists: an archive is unpacked to a new place") from error
+    except FileNotFoundError as error:
+        raise MisuseError(f"there is no directory {into.parent}") from error
     try:
         root = os.open(into, _FOLDER)
         try:

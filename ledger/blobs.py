@@ -6,6 +6,8 @@ entry that refers to it keeps the digest for ever.
 
 import hashlib
 import os
+import re
+import secrets
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +15,7 @@ from ledger.errors import MisuseError, StoreError
 from ledger.stores.files import sync_directory
 
 _CHUNK = 1 << 20
+_HEX64 = re.compile(r"[0-9a-f]{64}")
 
 
 class Blobs:
@@ -29,10 +32,10 @@ class Blobs:
             StoreError: The disk refused; no partial blob is left under its name.
         """
         digest, length = hashlib.sha256(), 0
-        temporary = self.root / f".{os.getpid()}.tmp"
+        temporary = self.root / f".{secrets.token_hex(8)}.tmp"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            self._make_root()
+            with temporary.open("xb") as file:
                 while chunk := source.read(_CHUNK):
                     digest.update(chunk)
                     length += len(chunk)
@@ -55,8 +58,20 @@ class Blobs:
             "name": name,
         }
 
+    def _make_root(self) -> None:
+        if not self.root.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            sync_directory(self.root.parent)
+            sync_directory(self.root.parent.parent)
+
     def path(self, sha256: str) -> Path:
-        """Return where the blob of this digest lies."""
+        """Return where the blob of this digest lies.
+
+        Raises:
+            MisuseError: Not 64 lowercase hex digits; so no path out of the store.
+        """
+        if not _HEX64.fullmatch(sha256):
+            raise MisuseError(f"{sha256[:80]!r} is not a SHA-256 digest in lowercase hex")
         return self.root / sha256[:2] / sha256
 
     def read(self, sha256: str) -> bytes:

@@ -8,7 +8,7 @@ entry was found good.
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.entry import frame_line
+from ledger.entry import Entry, frame_line
 from ledger.errors import BrokenLinkError, MalformedError
 from ledger.paths import locate, open_store
 from ledger.replay import Replay
@@ -47,8 +47,12 @@ def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
     try:
         if not store.whole():
             raise MalformedError(f"{place} ends in a torn line: append to it once to recover")
+        latest: dict[str, int] = {}  # key -> the last entry that it signed
         for seq, row in enumerate(store.rows()):
             entry = replay.take(row)
+            latest[entry.key] = seq
+            if entry.type == "key.revoked":
+                _refuse_compromised(entry, latest)
             yield NewRow(seq, *row, entry.id, entry.time, entry.type, entry.subject)
         if replay.torn:
             raise BrokenLinkError(
@@ -59,3 +63,13 @@ def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
             raise MalformedError(f"{place} is empty: a ledger begins with ledger.created")
     finally:
         store.close()
+
+
+def _refuse_compromised(revoked: Entry, latest: dict[str, int]) -> None:
+    """Refuse what a verifier reports of it: a thief may have signed some of these entries."""
+    since = revoked.data.get("compromised_since")
+    last = latest.get(str(revoked.data["key"]), -1)
+    if since is not None and last >= since:
+        raise BrokenLinkError(
+            f"the key revoked at entry {revoked.seq} is compromised since entry {since}", seq=last
+        )

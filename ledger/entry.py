@@ -61,13 +61,13 @@ _TAIL = re.compile(
 class Event:
     """Something that happened, not yet in a ledger.
 
-    ``data`` is a JSON object, or the bytes that ``strictjson.encode`` made of one.
-    ``id`` makes the append idempotent; without it each append is a new entry.
+    ``data`` is a JSON object. ``id`` makes the append idempotent; without it each
+    append is a new entry.
     """
 
     type: str
     subject: str
-    data: dict[str, Any] | bytes
+    data: dict[str, Any]
     id: str | None = None
 
     def __post_init__(self) -> None:
@@ -170,10 +170,14 @@ def build_entry(  # noqa: PLR0913 - the eleven members of section 2, `v` aside
     ledger_json = "null" if ledger is None else f'"{ledger}"'
     prev_json = "null" if prev is None else f'"{prev}"'
     raw = (
-        f'{{"v":1,"ledger":{ledger_json},"seq":{seq},"prev":{prev_json},"id":"{event_id}"'
-        f',"time":"{time}","key":"{key}","signed":{"true" if signed else "false"}'
-        f',"type":"{event_type}","subject":"{subject}","data":'
-    ).encode() + data + b"}"
+        (
+            f'{{"v":1,"ledger":{ledger_json},"seq":{seq},"prev":{prev_json},"id":"{event_id}"'
+            f',"time":"{time}","key":"{key}","signed":{"true" if signed else "false"}'
+            f',"type":"{event_type}","subject":"{subject}","data":'
+        ).encode()
+        + data
+        + b"}"
+    )
     if len(raw) > MAX_ENTRY_BYTES:
         raise OversizeError(
             f"{event_type}: the entry would have {len(raw)} bytes, at most {MAX_ENTRY_BYTES} fit:"

@@ -36,6 +36,7 @@ class MalformedError(LedgerError):
     """
 
     def __init__(self, reason: str, *, seq: int | None = None) -> None:
+        """Keep the reason and the place, for callers that say them in another way."""
         super().__init__(reason if seq is None else f"entry {seq}: {reason}")
         self.reason = reason
         self.seq = seq

@@ -3,7 +3,7 @@
 Ascending ids let a verifier rule out duplicates without remembering each of them.
 """
 
-import secrets
+import os
 import time
 
 _COUNTER_BITS = 48
@@ -23,11 +23,12 @@ class Ids:
         The last 48 bits start at random and count up within a batch, as section 6.2
         of the RFC allows (method 2); 26 more random bits keep writers apart.
         """
-        prefix = _prefix(time.time_ns() // 1_000_000, secrets.randbits(26))
+        random = int.from_bytes(os.urandom(10), "big")
+        prefix = _prefix(time.time_ns() // 1_000_000, random >> 54)
         if prefix > self._prefix:
             self._prefix = prefix
             # The top bit stays clear, so that counting up cannot run over.
-            self._next = secrets.randbits(_COUNTER_BITS - 1)
+            self._next = random & (1 << _COUNTER_BITS - 1) - 1
         start, self._next = self._next, self._next + count
         prefix = self._prefix
         return [f"{prefix}{value:012x}" for value in range(start, start + count)]

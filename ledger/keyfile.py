@@ -137,7 +137,7 @@ def parse_public(text: str) -> tuple[bytes, str]:
         KeyFileError: Not one ``ssh-ed25519`` line, or a weak key.
     """
     words = text.split()
-    if len(words) < 2 or words[0] != "ssh-ed25519":  # noqa: PLR2004 - algorithm and key
+    if len(words) < 2 or words[0] != "ssh-ed25519" or "\n" in text.strip():  # noqa: PLR2004 - algorithm and key
         raise KeyFileError("expected a line that begins: ssh-ed25519 AAAA…")
     try:
         blob = base64.b64decode(words[1], validate=True)

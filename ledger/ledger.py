@@ -17,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ledger.batch import Draft
 from ledger.blobs import Blobs
 from ledger.entry import Entry, Event, Head, build_entry, entry_hash, pae, parse_entry
-from ledger.errors import KeyFileError, MalformedError, MisuseError
+from ledger.errors import KeyFileError, KeyRefusedError, MalformedError, MisuseError
 from ledger.ids import Ids
 from ledger.keyfile import Key
 from ledger.paths import locate, open_store
@@ -29,7 +30,7 @@ from ledger.roles import DEFAULT_ROLES
 from ledger.stores import create_store
 from ledger.stores.base import NewRow, Store
 from ledger.strictjson import encode
-from ledger.writer import Receipt, Writer, now
+from ledger.writer import Receipt, Writer, draft, now
 
 
 class Ledger:
@@ -192,8 +193,8 @@ class Ledger:
 
     def find(self, event_id: str) -> Entry | None:
         """Return the entry with this id."""
-        seq = self._store.find(event_id)
-        return None if seq is None else next(self.entries(seq, seq + 1), None)
+        row = self._store.find(event_id)
+        return None if row is None else parse_entry(row[0], row[2])
 
     def append(self, event: Event, *, expected_head: Head | None = None) -> Receipt:
         """Append one event, signed; it is durable when this returns. See ``append_batch``."""
@@ -242,9 +243,7 @@ class Ledger:
         held = by.public if isinstance(by, Key) else None
         return self._write([Event("key.rotated", "", data)], successor=held)[0]
 
-    def revoke(
-        self, key_id: str, *, reason: str, compromised_since: int | None = None
-    ) -> Receipt:
+    def revoke(self, key_id: str, *, reason: str, compromised_since: int | None = None) -> Receipt:
         """Take a key out; publish a checkpoint right after, or the revocation can be cut off.
 
         Raises:
@@ -254,6 +253,18 @@ class Ledger:
         if compromised_since is not None:
             data["compromised_since"] = compromised_since
         return self._write([Event("key.revoked", "", data)])[0]
+
+    def check_may_write(self, event_type: str) -> None:
+        """Check that the register, as it stands on disk now, lets our key write a type.
+
+        Raises:
+            KeyRefusedError: It does not.
+        """
+        try:
+            self.register.check(self.key.id, event_type)
+        except KeyRefusedError:
+            self.refresh()
+            self.register.check(self.key.id, event_type)
 
     @property
     def _state(self) -> Replay:
@@ -266,12 +277,23 @@ class Ledger:
         expected_head: Head | None = None,
         successor: bytes | None = None,
     ) -> list[Receipt]:
-        if not events:
+        drafts = [draft(event) for event in events]
+        return self.append_drafts(drafts, expected_head=expected_head, successor=successor)
+
+    def append_drafts(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        expected_head: Head | None = None,
+        successor: bytes | None = None,
+    ) -> list[Receipt]:
+        """Append what ``ledger.writer.draft`` made of events; see ``append_batch``."""
+        if not drafts:
             return []
         with self._lock:
             if self._writer is None:
                 raise KeyFileError("the ledger was opened without a key: it can only be read")
-            return self._writer.append(events, expected_head=expected_head, successor=successor)
+            return self._writer.append(drafts, expected_head=expected_head, successor=successor)
 
 
 def _named(public: bytes, name: str) -> dict[str, Any]:

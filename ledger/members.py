@@ -37,7 +37,7 @@ _LAST: Final = frozenset(" .")  # what Windows drops, so that two names become o
 _INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 ) | frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-_PORTS: Final = (f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))
+_PORTS: Final = tuple(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))
 _DEVICES: Final = frozenset(("con", "prn", "aux", "nul", "conin$", "conout$", "clock$", *_PORTS))
 _GIT: Final = frozenset((".git", "git~1"))  # a checkout would run its hooks
 

@@ -11,10 +11,11 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from ledger.batch import Draft
 from ledger.entry import Event
-from ledger.errors import LedgerError, StoreError
+from ledger.errors import KeyRefusedError, LedgerError, MisuseError, StoreError
 from ledger.ledger import Ledger
-from ledger.strictjson import encode
+from ledger.writer import draft
 
 _MAX_BATCH = 4096
 
@@ -32,7 +33,8 @@ class Recorder:
         self._book = book
         self._linger = linger
         self._capacity = capacity
-        self._queue: list[Event] = []
+        self._queue: list[Draft] = []
+        self._allowed: set[str] = set()
         self._accepted = 0
         self._durable = 0
         self._flushes = 0
@@ -60,14 +62,20 @@ class Recorder:
 
         Raises:
             MisuseError: The event cannot be recorded; the message says why.
-            LedgerError: An earlier append failed.
+            KeyRefusedError: The ledger's register does not let our key write it.
+            LedgerError: An earlier append failed; the error says how much was lost with it.
         """
-        event = Event(event_type, subject, encode(data))
+        made = draft(Event(event_type, subject, data))
+        if event_type not in self._allowed:
+            self._book.check_may_write(event_type)
+            self._allowed.add(event_type)
         with self._changed:
             if len(self._queue) >= self._capacity:
                 self._wait_for_room()
             self._raise_failure()
-            self._queue.append(event)
+            if self._closing:
+                raise MisuseError("the recorder is closed: this event was not recorded")
+            self._queue.append(made)
             self._accepted += 1
             if len(self._queue) >= _MAX_BATCH:
                 self._changed.notify_all()
@@ -111,8 +119,6 @@ class Recorder:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if self._closing and not self._thread.is_alive() and self._queue:
-            raise StoreError("the recorder is closed")
 
     def _work(self) -> None:
         while True:
@@ -121,17 +127,17 @@ class Recorder:
                 if not events:
                     return
             try:
-                self._book.append_batch(events)
-            except LedgerError as error:
+                self._book.append_drafts(events)
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
                 with self._changed:
-                    self._failure = error
+                    self._failure = _lost(error, self._accepted - self._durable)
                     self._changed.notify_all()
                 return
             with self._changed:
                 self._durable += len(events)
                 self._changed.notify_all()
 
-    def _next_batch(self) -> list[Event]:
+    def _next_batch(self) -> list[Draft]:
         """Wait for a reason to append, and take what has gathered; empty means stop."""
         while not self._urgent():
             self._changed.wait(self._linger)
@@ -145,3 +151,11 @@ class Recorder:
             return True
         full = len(self._queue) >= min(_MAX_BATCH, self._capacity)
         return full or (self._flushes > 0 and self._durable < self._accepted)
+
+
+def _lost(error: Exception, count: int) -> LedgerError:
+    """Return an error of the same kind that also says how many events are not recorded."""
+    kind = KeyRefusedError if isinstance(error, KeyRefusedError) else StoreError
+    failure = kind(f"{error}; {count} events handed to the recorder are not recorded")
+    failure.__cause__ = error
+    return failure

@@ -31,6 +31,8 @@ def set_aside(ledger: Path, rows: Iterable[Row], fragment: bytes) -> None:
         StoreError: The disk refused; nothing may be cut then.
     """
     torn = b"".join(frame_line(*row) for row in rows) + fragment
+    if fragment:
+        torn += b"\n"  # else what a second crash leaves would be glued to it
     pending = pending_path(ledger)
     before = pending.read_bytes() if pending.exists() else b""
     if not before.endswith(torn):  # else a crash came between the copy and the cut
@@ -46,7 +48,7 @@ def recovered_events(ledger: Path) -> list[Event]:
     if not pending.exists():
         return []
     torn = pending.read_bytes()
-    hashes = [digest for line in torn.splitlines() if (digest := _hash_of(line))]
+    hashes = [digest for line in torn.split(b"\n") if (digest := _hash_of(line))]
     digest = hashlib.sha256(torn).hexdigest()
     parts = max(1, -(-len(hashes) // _HASHES_AN_EVENT))
     return [

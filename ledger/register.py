@@ -19,7 +19,8 @@ CREATED = "ledger.created"
 _FORMAT = "evidence-ledger/v1"
 _NONCE = re.compile(r"[0-9a-f]{32,}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
-_PATTERN = re.compile(r"\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\.\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_WORD = "[a-z][a-z0-9_]*"
+_PATTERN = re.compile(rf"\*|{_WORD}(\.{_WORD})*\.\*|{_WORD}(\.{_WORD})+")
 
 
 def key_id(public: bytes) -> str:
@@ -47,6 +48,12 @@ class Register:
         self.roles: dict[str, tuple[str, ...]] = {}
         self.keys: dict[str, KeyState] = {}
         self._allowed: dict[tuple[str, str], bool] = {}
+
+    def copy(self) -> "Register":
+        """Return a register that changes on its own from here."""
+        other = Register()
+        other.roles, other.keys = dict(self.roles), dict(self.keys)
+        return other
 
     def create(self, data: dict[str, Any], signer: str) -> None:
         """Take the first keys and rules from the payload of entry 0, signed by *signer*.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger import ed25519
-from ledger.entry import MAX_RUN, Entry, Head, entry_hash, pae, parse_entry
+from ledger.entry import MAX_RUN, Entry, Head, pae, parse_entry
 from ledger.errors import BrokenLinkError, KeyRefusedError, LedgerError, MalformedError
 from ledger.merkle import Frontier
 from ledger.register import CREATED, Register
@@ -32,9 +32,9 @@ class _Mark:
 class Replay:
     """The state of a ledger after the entries taken so far.
 
-    With ``thorough`` every signature and all JSON is checked, as an export must;
-    without it the signatures of key events and of the last run are, which is all
-    that the next signature will vouch for.
+    With ``thorough`` every signature and all JSON is checked, as an export and what
+    others append beside us must be; without it only the signatures of key events and
+    of the last run are, which is all that the next signature will vouch for.
     """
 
     def __init__(self, *, thorough: bool = False) -> None:
@@ -119,9 +119,15 @@ class Replay:
             self._genesis(entry)
         self._check_run(entry)
         self.register.check(entry.key, entry.type)
-        self._check_signature(entry)
+        checked = self._check_signature(entry)
         if seq > 0 and (entry.type.startswith("key.") or entry.type == CREATED):
             self.register.apply(entry.type, parse_strictly(raw)["data"], seq=seq)
+        # Nothing is refused from here on, so a refused row leaves the state as it was.
+        if entry.signed:
+            self._mark = None
+            self._unchecked = None if checked else entry
+        elif self._mark is None:
+            self._mark = _Mark(entry.key, self.frontier.copy(), self.last, self.time)
         return entry
 
     def _check_links(self, entry: Entry, seq: int) -> None:
@@ -137,7 +143,9 @@ class Replay:
         if entry.type != CREATED or entry.subject or not entry.signed:
             raise MalformedError("entry 0 is not a signed ledger.created")
         data = parse_strictly(entry.raw)["data"]
-        self.register.create(data, entry.key)
+        register = Register()
+        register.create(data, entry.key)
+        self.register = register
         self.name = str(data["name"])
 
     def _check_run(self, entry: Entry) -> None:
@@ -148,19 +156,13 @@ class Replay:
             raise MalformedError(f"a batch of more than {MAX_RUN} entries")
         if not entry.signed and entry.type.startswith("key."):
             raise MalformedError("an unsigned key event")
-        if entry.signed:
-            self._mark = None
-        elif self._mark is None:
-            self._mark = _Mark(entry.key, self.frontier.copy(), self.last, self.time)
 
-    def _check_signature(self, entry: Entry) -> None:
-        if not entry.signed:
-            return
-        if self.thorough or entry.seq == 0 or entry.type.startswith("key."):
+    def _check_signature(self, entry: Entry) -> bool:
+        """Verify the signature where it counts now; tell whether that was done."""
+        needed = self.thorough or entry.seq == 0 or entry.type.startswith("key.")
+        if entry.signed and needed:
             self._verify(entry)
-            self._unchecked = None
-        else:
-            self._unchecked = entry
+        return needed
 
     def _verify(self, entry: Entry) -> None:
         public = self.register.keys[entry.key].public
@@ -180,7 +182,7 @@ def check_untouched(known: Row, found: Row | None, *, seq: int) -> None:
             " restored from a backup",
             seq=seq,
         )
-    if found[0] != known[0] or found[2] != known[2] or found[1] != entry_hash(found[0]):
+    if found != known:
         raise BrokenLinkError("the last entry is not the one that this writer knows", seq=seq)
 
 

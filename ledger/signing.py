@@ -76,7 +76,7 @@ def prove(book: Ledger, seq: int, *, note: str) -> str:
     if replay.frontier.root() != checkpoint.root:
         raise BrokenLinkError(f"the root over {checkpoint.size} entries is not the checkpoint's")
     hashes = tuple(prove_inclusion(leaves, seq, size=checkpoint.size))
-    return format_proof(Proof(index=seq, hashes=hashes, note=note))
+    return format_proof(Proof(seq, hashes, note))
 
 
 def _last_signed(remembered: Path, verifier: Verifier) -> Checkpoint | None:

@@ -23,7 +23,8 @@ MAX_DEPTH = 64
 MAX_INTEGER = 2**53 - 1  # beyond it, binary64 readers see another number
 _INTEGER_DIGITS = 17  # a longer token is out of range; int() of 5 000 digits would raise
 
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and glad of a missing quote: a hostile line cannot make it backtrack.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SPACE = re.compile(r"\s")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escape, not a backslash before text
@@ -79,16 +80,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _integer(token: str) -> int:
-    if token == "-0" or len(token) > _INTEGER_DIGITS or abs(int(token)) > MAX_INTEGER:
-        raise MalformedError(f"integer {token[:24]} is outside ±(2^53-1) or is -0")
-    return int(token)
+def _integer(digits: str) -> int:
+    if digits == "-0" or len(digits) > _INTEGER_DIGITS or abs(int(digits)) > MAX_INTEGER:
+        raise MalformedError(f"integer {digits[:24]} is outside ±(2^53-1) or is -0")
+    return int(digits)
 
 
-def _float(token: str) -> float:
-    value = float(token)
+def _float(digits: str) -> float:
+    value = float(digits)
     if not math.isfinite(value):
-        raise MalformedError(f"number {token[:24]} is not a finite binary64")
+        raise MalformedError(f"number {digits[:24]} is not a finite binary64")
     return value
 
 

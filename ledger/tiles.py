@@ -24,6 +24,8 @@ WIDTH: Final = 256
 MAX_ENTRY_BYTES: Final = 0xFFFF
 """What the two length bytes of a bundle can say; so no entry may be longer (section 1)."""
 MAX_LEVEL: Final = 63
+"""As the specification has it; a tree of 2^63-1 leaves reaches level 7."""
+
 _HEIGHT: Final = 8
 _LENGTH_BYTES: Final = 2
 _PATH: Final = re.compile(
@@ -48,9 +50,8 @@ class Tile:
         Raises:
             MisuseError: The level, number or width is out of range.
         """
-        last = self.number * WIDTH + self.width << _HEIGHT * self.level
         sane = 0 <= self.level <= MAX_LEVEL and self.number >= 0 and 1 <= self.width <= WIDTH
-        if not sane or last > MAX_DECIMAL:
+        if not sane or self.number * WIDTH + self.width << _HEIGHT * self.level > MAX_DECIMAL:
             raise MisuseError(f"no tree has the tile {self}")
 
 

@@ -16,14 +16,16 @@ from typing import NamedTuple
 
 from ledger import recovery
 from ledger.batch import Draft, Place, build_batch
-from ledger.entry import Event, Head, parse_entry
+from ledger.entry import MAX_ENTRY_BYTES, Event, Head, build_entry, parse_entry
 from ledger.errors import ConflictError, MisuseError
 from ledger.ids import Ids
 from ledger.keyfile import Key
-from ledger.register import CREATED, key_id
+from ledger.register import CREATED, Register, key_id
 from ledger.replay import Replay, Row, check_untouched
 from ledger.stores.base import NewRow, Session, Store
-from ledger.strictjson import encode, parse
+from ledger.strictjson import MAX_INTEGER, encode, parse
+
+_ALWAYS_FITS = MAX_ENTRY_BYTES - 1536  # the header has at most 1 180 bytes
 
 
 class Receipt(NamedTuple):
@@ -35,10 +37,14 @@ class Receipt(NamedTuple):
 
 
 class Writer:
-    """Appends to one store with one key; ``replay`` is the state that it keeps current."""
+    """Appends to one store with one key; ``replay`` is the state that it keeps current.
+
+    What it knows it never forgets: after a refused append it still demands that
+    the ledger on disk continues the one that it has seen.
+    """
 
     def __init__(self, store: Store, key: Key) -> None:
-        """Know nothing yet; the first append reads the ledger."""
+        """Know nothing yet; the first look reads the ledger."""
         self.replay = Replay()
         self._store = store
         self._key = key
@@ -48,31 +54,35 @@ class Writer:
 
     def append(
         self,
-        events: Sequence[Event],
+        drafts: Sequence[Draft],
         *,
         expected_head: Head | None = None,
         successor: bytes | None = None,
     ) -> list[Receipt]:
         """See ``Ledger.append_batch``. *successor* is a public key whose private half we hold."""
-        drafts = [_draft(event) for event in events]
-        try:
-            with self._store.exclusive() as session:
-                self.catch_up(session)
-                prelude = self._set_torn_aside(session)
-                self._expect(expected_head)
-                receipts, rows = self._place(session, prelude + drafts, successor)
-                if rows:
-                    session.append(rows)
-                else:
-                    session.sync()  # a receipt for an entry that someone else wrote, durable now
-        except BaseException:
-            self._forget()
-            raise
+        with self._store.exclusive() as session:
+            self.catch_up(session)
+            prelude = self._set_torn_aside(session)
+            self._expect(expected_head)
+            register = self.replay.register
+            if any(draft.type.startswith("key.") for draft in drafts):
+                register = register.copy()
+            placer = _Placer(session, register, self._key, self.replay.frontier.size)
+            fresh, answers = placer.place([*prelude, *drafts], successor)
+            rows = self._build(fresh)
+            if rows:
+                session.append(rows)
+            else:
+                session.sync()  # a receipt for an entry that someone else wrote, durable now
         if rows:
+            self.replay.register = register
             digests = [new.digest for new in rows]
             self.replay.advance(digests, rows[-1].row, time=rows[-1].time)
         if prelude:
-            recovery.finish(self._store.path)
+            with self._store.exclusive() as session:
+                self._finish_recovery(session)
+        made = [Receipt(new.seq, new.id, new.digest.hex()) for new in rows]
+        receipts = [made[item] if isinstance(item, int) else item for item in answers]
         return receipts[len(prelude) :]
 
     def catch_up(self, session: Session) -> None:
@@ -92,14 +102,9 @@ class Writer:
                 self._torn.append(row)
             elif self._torn:
                 self._torn = []
-        if not self._torn:
+        if not replay.torn:
             replay.settle()
-
-    def _forget(self) -> None:
-        """Drop all that is known, so that the next append reads the ledger anew."""
-        self.replay = Replay()
-        self._torn = []
-        self._store.rewind()
+        replay.thorough = True  # what appears beside us from now on, we check whole
 
     def _set_torn_aside(self, session: Session) -> list[Draft]:
         """Move an unsigned or unfinished end to the side file; return what records that."""
@@ -111,9 +116,17 @@ class Writer:
             session.cut(self.replay.frontier.size)
             self._torn = []
             self.replay.settle()
-        if not os.path.exists(self._pending):  # noqa: PTH110 - a tenth of Path.exists, every append
+        if not os.access(self._pending, os.F_OK):  # a tenth of the time of Path.exists
             return []
-        return [_encoded(event) for event in recovery.recovered_events(self._store.path)]
+        return self._finish_recovery(session)
+
+    def _finish_recovery(self, session: Session) -> list[Draft]:
+        """Rename the side file if the ledger has it on record, else return what records it."""
+        drafts = [_encoded(event) for event in recovery.recovered_events(self._store.path)]
+        if all(session.find(str(draft.id)) is not None for draft in drafts):
+            recovery.finish(self._store.path)
+            return []
+        return drafts
 
     def _expect(self, head: Head | None) -> None:
         if head is not None and head != (found := self.replay.head):
@@ -122,35 +135,48 @@ class Writer:
                 f" {head.hash.hex()[:16]}…, found size {found.size} and {found.hash.hex()[:16]}…"
             )
 
-    def _place(
-        self, session: Session, drafts: Sequence[Draft], successor: bytes | None
-    ) -> tuple[list[Receipt], list[NewRow]]:
-        """Return a receipt for each draft, and the rows that are still to be written."""
+    def _build(self, drafts: Sequence[Draft]) -> list[NewRow]:
+        if not drafts:
+            return []
+        head = self.replay.head
+        place = Place(str(self.replay.ledger), head.size, head.hash.hex())
+        stamp = max(now(), self.replay.time)  # time never runs backwards in a ledger
+        ids = self._ids.take(len(drafts))
+        return build_batch(place, drafts, ids=ids, time=stamp, key=self._key)
+
+
+class _Placer:
+    """Decides, for the drafts of one batch, which are new and which the ledger has."""
+
+    def __init__(self, session: Session, register: Register, key: Key, size: int) -> None:
+        self._session = session
+        self._register = register
+        self._key = key
+        self._size = size
+        self._admitted: set[str] = set()  # the register judges a type once a batch
+
+    def place(
+        self, drafts: Sequence[Draft], successor: bytes | None
+    ) -> tuple[list[Draft], list[Receipt | int]]:
+        """Return the new drafts; and for each draft a receipt, or its place among the new."""
         fresh: list[Draft] = []
-        places: dict[str, int] = {}  # the id of a fresh draft -> its place in `fresh`
+        places: dict[str, int] = {}
         answers: list[Receipt | int] = []
-        admitted: set[str] = set()  # the register judges a type once a batch
         for draft in drafts:
             if draft.id is not None:
                 if draft.id in places:
                     _require_same(draft, fresh[places[draft.id]])
                     answers.append(places[draft.id])
                     continue
-                if (found := session.find(draft.id)) is not None:
-                    answers.append(self._answer(draft, session.row(found)))
+                if (row := self._session.find(draft.id)) is not None:
+                    answers.append(self._answer(draft, row))
                     continue
                 places[draft.id] = len(fresh)
-            if draft.type not in admitted:
-                self._admit(draft, self.replay.frontier.size + len(fresh), successor)
-                if draft.type.startswith("key."):
-                    admitted.clear()
-                else:
-                    admitted.add(draft.type)
+            if draft.type not in self._admitted:
+                self._admit(draft, self._size + len(fresh), successor)
             answers.append(len(fresh))
             fresh.append(draft)
-        rows = self._build(fresh)
-        made = [Receipt(new.seq, new.id, new.digest.hex()) for new in rows]
-        return [made[item] if isinstance(item, int) else item for item in answers], rows
+        return fresh, answers
 
     def _answer(self, draft: Draft, row: Row) -> Receipt:
         """Answer a repeated append from the entry that is there."""
@@ -162,29 +188,20 @@ class Writer:
 
     def _admit(self, draft: Draft, seq: int, successor: bytes | None) -> None:
         """Check that our key may write *draft* as entry *seq*, and let a key event act."""
-        register = self.replay.register
-        if draft.type == CREATED:
-            raise MisuseError("a ledger has one ledger.created, its entry 0")
-        register.check(self._key.id, draft.type)
-        if draft.type.startswith("key."):
-            data = parse(draft.data)
-            before = register.owners()
-            register.apply(draft.type, data, seq=seq)
-            lost = draft.type == "key.rotated" and [key.id for key in before] == [data["key"]]
-            if lost and (successor is None or key_id(successor) != register.owners()[0].id):
-                raise MisuseError(
-                    "the last owner can only be rotated to a key that you hold: a mistyped one"
-                    " would leave the ledger without an owner for ever"
-                )
-
-    def _build(self, drafts: Sequence[Draft]) -> list[NewRow]:
-        if not drafts:
-            return []
-        head = self.replay.head
-        place = Place(str(self.replay.ledger), head.size, head.hash.hex())
-        stamp = max(now(), self.replay.time)  # time never runs backwards in a ledger
-        ids = self._ids.take(len(drafts))
-        return build_batch(place, drafts, ids=ids, time=stamp, key=self._key)
+        self._register.check(self._key.id, draft.type)
+        if not draft.type.startswith("key."):
+            self._admitted.add(draft.type)
+            return
+        data = parse(draft.data)
+        before = self._register.owners()
+        self._register.apply(draft.type, data, seq=seq)
+        self._admitted.clear()
+        lost = draft.type == "key.rotated" and [key.id for key in before] == [data["key"]]
+        if lost and (successor is None or key_id(successor) != self._register.owners()[0].id):
+            raise MisuseError(
+                "the last owner can only be rotated to a key that you hold: a mistyped one"
+                " would leave the ledger without an owner for ever"
+            )
 
 
 def now() -> str:
@@ -198,19 +215,43 @@ def _date(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
-def _draft(event: Event) -> Draft:
-    """Return the event with its data as bytes that fit the model of its type."""
-    draft = _encoded(event)
-    if not draft.type.startswith(("x.", "key.")):
+def draft(event: Event) -> Draft:
+    """Return the event with its data encoded, and found fit for its type and size.
+
+    Raises:
+        MisuseError: Its data cannot be recorded, or does not fit its type.
+        OversizeError: It would not fit into an entry.
+    """
+    made = _encoded(event)
+    if len(made.data) > _ALWAYS_FITS:
+        _check_size(made)
+    if not made.type.startswith(("x.", "key.")):
         from ledger import events  # noqa: PLC0415 - pydantic is slow to import
 
-        events.check(draft.type, draft.data)
-    return draft
+        events.check(made.type, made.data)
+    return made
 
 
 def _encoded(event: Event) -> Draft:
-    data = event.data if isinstance(event.data, bytes) else encode(event.data)
-    return Draft(event.type, event.subject, data, event.id)
+    if event.type == CREATED:
+        raise MisuseError("a ledger has one ledger.created, its entry 0")
+    return Draft(event.type, event.subject, encode(event.data), event.id)
+
+
+def _check_size(made: Draft) -> None:
+    """Build the entry as large as it could come out, which refuses what cannot fit."""
+    build_entry(
+        ledger="0" * 64,
+        seq=MAX_INTEGER,
+        prev="0" * 64,
+        event_id=made.id or "0" * 36,
+        time=now(),
+        key="0" * 64,
+        signed=False,
+        event_type=made.type,
+        subject=made.subject,
+        data=made.data,
+    )
 
 
 def _require_same(draft: Draft, there: Draft) -> None:

@@ -1,0 +1,1 @@
+"""What turns work into events: process wrapper, environment capture, training gate."""

@@ -14,6 +14,7 @@ gpt\u{1b}[2J\u{202e}
 `a\u{7c}b\u{60}\u{3c}i\u{3e}`
 """
 
+import json
 import re
 
 LONGEST = 96  # characters of one value in a report: more would drown the rest
@@ -27,7 +28,8 @@ _HIDDEN = (
 )
 _ESCAPED = re.compile(f"[\\\\{_HIDDEN}]")
 _ESCAPED_IN_MARKDOWN = re.compile(f"[\\\\`|<>{_HIDDEN}]")
-_BARE = re.compile(r"[^ \"]+(?: [^ \"]+)*")
+_HIDDEN_ONE = re.compile(f"[{_HIDDEN}]")
+_BARE = re.compile(r'[^ ",=()\[\]]+')
 
 
 def visible(text: str, *, limit: int = LONGEST) -> str:
@@ -43,11 +45,17 @@ def markdown_code(text: str, *, limit: int = LONGEST) -> str:
 
 
 def plain_quote(text: str, *, limit: int = LONGEST) -> str:
-    """Return *text* for a terminal: bare, or in quotes where spaces could pass for a column."""
+    """Return *text* for a terminal: bare, or in quotes where it could pass for words of ours."""
     shown = visible(text, limit=limit)
     if _BARE.fullmatch(shown):
         return shown
     return '"' + shown.replace('"', r"\u{22}") + '"'
+
+
+def visible_json(value: object, *, limit: int = LONGEST) -> str:
+    """Return *value* as JSON on one line, with what is hidden in JSON's own escapes."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _HIDDEN_ONE.sub(lambda match: json.dumps(match[0])[1:-1], _cut(text, limit))
 
 
 def number(value: float | str | None) -> str:

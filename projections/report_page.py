@@ -4,6 +4,7 @@ Everything that comes out of the ledger as text is a ``Quoted``. A skip is never
 worded, counted or drawn as a pass.
 """
 
+import json
 import re
 
 from projections.document import (
@@ -86,33 +87,40 @@ def _more(count: int) -> list[Block]:
 
 
 def _verdict(run: ReportRun) -> list[Block]:
-    """Say in a sentence or two how it stands."""
+    """Say in a sentence or two how it stands, the worst news included."""
     tally, core = run.tally, run.core
-    skipped = f" {tally.skipped} skipped, which is not a pass." if tally.skipped else ""
     checks = f"{tally.evaluated} evaluated checks"
     words = {
         "fail": f": {tally.failed} of {checks} failed, the first at iteration {tally.first_fail}.",
         "warn": f": none of {checks} failed, {tally.warned} warned.",
         "pass": f": all of {checks} passed.",
-        "skip": ": no check was evaluated. That is not a pass.",
-    }
-    blocks: list[Block] = [
-        Paragraph((Strong(tally.final.upper()), words[tally.final], skipped)),
-    ]
+        "skip": ": no gate check was evaluated. That is not a pass.",
+    }[tally.final]
+    if tally.skipped and tally.evaluated:
+        words += f" {tally.skipped} skipped, which is not a pass."
+    blocks: list[Block] = [Paragraph((Strong(tally.final.upper()), words))]
+    trouble = {
+        "user_code_failure": ("CRASHED", ": the runner failed; the decisions end where it did."),
+        "veriscope_failure": ("WRAPPER FAILED", ": the recording may lack what came last."),
+    }.get(core.status)
     if core.ending is None:
-        blocks.append(
-            Paragraph((Strong("PARTIAL"), ": the run was never closed; this is its story so far."))
-        )
-    notes = []
-    if not core.opened:
-        notes.append("no run.opened was recorded for this run")
-    if core.gate is None:
-        notes.append("no plan was recorded: nobody knows what its gate was to do")
-    if core.unread:
-        notes.append(f"{core.unread} of its events do not fit their schema and are left out")
-    if notes:
-        blocks.append(Bullets(tuple(f"Note: {note}." for note in notes)))
-    return blocks
+        trouble = ("PARTIAL", ": the run was never closed; this is its story so far.")
+    if trouble is not None:
+        blocks.append(Paragraph((Strong(trouble[0]), trouble[1])))
+    notes = _notes(run)
+    return [*blocks, Bullets(notes)] if notes else blocks
+
+
+def _notes(run: ReportRun) -> tuple[str, ...]:
+    """Say what is missing from the story or was left out of this page."""
+    notes = {
+        "No run.opened was recorded for this run.": not run.core.opened,
+        "No plan was recorded: nobody knows what its gate was to do.": run.core.gate is None,
+        f"{run.core.unread} of its events do not fit their schema and are left out here.": (
+            run.core.unread > 0
+        ),
+    }
+    return tuple(note for note, applies in notes.items() if applies)
 
 
 def _fields(run: ReportRun) -> Table:
@@ -126,7 +134,7 @@ def _fields(run: ReportRun) -> Table:
         ("Run ID", Quoted(core.run_id)),
         ("Kind", NOTHING if core.kind is None else Quoted(core.kind)),
         ("Status", core.status + (" (partial)" if ending is None else "")),
-        ("Wrapper Exit", NOTHING if ending is None else _WRAPPER_EXIT[core.status]),
+        ("Wrapper Exit", _wrapper_exit(run)),
         ("Runner Exit", runner_cell),
         ("gate_preset", Quoted(preset_of(core))),
         ("Started", moment(core.started)),
@@ -142,6 +150,15 @@ def _fields(run: ReportRun) -> Table:
             ("Commit", _commit(run.origin.commit, run.origin.dirty)),
         ]
     return Table(("Field", "Value"), tuple(rows))
+
+
+def _wrapper_exit(run: ReportRun) -> str:
+    """The code that the status stands for (seed 2.7); the wrapper itself cannot record its own."""
+    if run.core.ending is None:
+        return NOTHING
+    code = _WRAPPER_EXIT[run.core.status]
+    flagged = code == "0" and run.tally.final in {"warn", "fail"}
+    return f"{code} (or 1, if --fail-on asked for it)" if flagged else code
 
 
 def _commit(sha: str | None, dirty: bool | None) -> Cell:  # noqa: FBT001 - a fact with three values
@@ -207,7 +224,7 @@ def _training(run: ReportRun) -> list[Block]:
         ("Seed", str(plan.seed)),
     ]
     for name, value in list(plan.model.items())[:MOST_ROWS]:
-        shown: Cell = Quoted(value) if isinstance(value, str) else str(value)
+        shown: Cell = Quoted(value) if isinstance(value, str) else json.dumps(value)
         rows.append((("Model: ", Quoted(name)), shown))
     table = Table(("What", "Value"), tuple(rows))
     return [Heading(2, "Training"), table, *_more(len(plan.model))]

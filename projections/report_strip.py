@@ -41,7 +41,9 @@ def legend(run: ReportRun) -> str:
             f" {MARKS['fail']} fail, {MARKS['warn']} warn, {MARKS['skip']} at least one skip,"
             f" {MARKS['pass']} all pass."
         )
-    return text + (f" {_FAULT} a fault was injected before the next mark." if run.faults else "")
+    if run.faults:
+        text += f" {_FAULT} a fault was injected before the next mark."
+    return f"{text} A row begins with the iteration of its first mark."
 
 
 def _checks_per_mark(run: ReportRun) -> int:

@@ -5,7 +5,6 @@ ledger's own key events say; a name is taken once for a key, as in the register,
 and the first digits of the key id stand beside it, for a name proves nothing.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +28,7 @@ from ledger.events.run import (
     RunOpened,
     RunPlanned,
 )
-from projections.escape import number, plain_quote, visible
+from projections.escape import number, plain_quote, visible, visible_json
 from projections.keys import key_id, learn_names
 from projections.protocol import EntryLike
 from projections.runs import decision_of, read_payload
@@ -83,8 +82,7 @@ def _detail(entry: EntryLike, payload: Payload | None) -> str:
     say = _LINES.get(type(payload))
     if say is not None:
         return say(payload)
-    text = json.dumps(entry.data, ensure_ascii=False, separators=(",", ":"))
-    return visible(text, limit=DETAIL)
+    return visible_json(entry.data, limit=DETAIL)
 
 
 def _created(payload: LedgerCreated) -> str:

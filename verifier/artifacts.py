@@ -29,6 +29,7 @@ _COMPANIONS = ("", "-wal", "-shm", "-journal", ".torn-pending")
 # What a crash leaves behind: a blob or a side file that was not yet given its name.
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{2}/[0-9a-f]{64}|\.[0-9]+\.tmp)", re.ASCII)
 _UNFINISHED = re.compile(r"\.ledger\.(torn-pending\.)?[0-9]+\.tmp", re.ASCII)
+_RUN_FOLDER = re.compile(r"runs/[^/]+")
 _MARKER = "first_fail_iter.txt"
 _SUMMARY = "results_summary.json"
 
@@ -71,7 +72,12 @@ def check_artifacts(ledger: Path, story: Story, findings: Findings) -> ArtifactC
 
 
 def _is_result(path: str) -> bool:
-    return path.rpartition("/")[2] in RECOUNTED
+    """Tell whether *path* is where a run's result file lies: on top, or in ``runs/<run>/``.
+
+    Whatever the event calls it: a record without ``projection`` is no way around the count.
+    """
+    folder, _, name = path.rpartition("/")
+    return name in RECOUNTED and (not folder or _RUN_FOLDER.fullmatch(folder) is not None)
 
 
 def _check_file(root: int, artifact: Artifact) -> Iterator[Fault]:

@@ -301,6 +301,7 @@ class Chain:
         return (
             self.head is not None
             and segment.seq == self._next_seq
+            and self.tree.takes(segment.seq)
             and segment.prev == self.head.hex().encode()
             and (self.last_time is None or segment.first_time >= self.last_time)
             and not 0 < self.anchors.next_size < after

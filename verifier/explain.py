@@ -76,7 +76,7 @@ CODES: Mapping[str, Explanation] = {
         _ASK,
     ),
     "key.weak": Explanation(
-        "A public key is one under which signatures can be forged, or that libraries disagree about.",
+        "Signatures can be forged under a public key here, or libraries disagree about it.",
         "Have the owner register a key that was made by an ordinary key generator.",
     ),
     "key.compromised": Explanation(

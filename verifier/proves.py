@@ -62,7 +62,9 @@ def _by_id() -> tuple[Proof, Proof, Proof]:
             "whoever can write the file can cut its end off, a revocation too, and any single key "
             "can rewrite what comes after the last entry that another key signed",
         ),
-        Proof("no", "the owner's key can rewrite everything; only a checkpoint kept elsewhere tells"),
+        Proof(
+            "no", "the owner's key can rewrite everything; only a checkpoint kept elsewhere tells"
+        ),
     )
 
 

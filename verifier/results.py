@@ -1,10 +1,11 @@
 """The second count, held against the projected result files.
 
-``results.json``, ``results_summary.json`` and ``first_fail_iter.txt`` are what
-people read, so their content is compared with the replay of the events even
-when their digest is the one on record: the key that recorded the digest may
-have edited the file first. The files are hostile input: read with a bound,
-refused with duplicate names, ``NaN`` or other liberties of JSON parsers.
+``results.json``, ``results_summary.json``, ``first_fail_iter.txt`` and
+``window_signature.json`` are what people and programs read, so their content is
+compared with the replay of the events even when their digest is the one on
+record: the key that recorded the digest may have edited the file first. The
+files are hostile input: read with a bound, refused with duplicate names, ``NaN``
+or other liberties of JSON parsers.
 """
 
 import json
@@ -17,6 +18,7 @@ import msgspec
 
 from verifier.runs import Gate, Replay, metrics_digest
 from verifier.schema import clip
+from verifier.signature import signature_bytes, signature_hash
 
 __all__ = ["RECOUNTED", "Fault", "recount"]
 
@@ -92,10 +94,17 @@ def _marker(data: bytes, replay: Replay) -> list[Fault]:
     return []
 
 
+def _signature(data: bytes, replay: Replay) -> list[Fault]:
+    if data.removesuffix(b"\n") != signature_bytes(replay.plan):
+        return [Fault(_CONTENT, "is not the signature of the gate that was planned")]
+    return []
+
+
 RECOUNTED: Mapping[str, Callable[[bytes, Replay], list[Fault]]] = {
     "results.json": _results,
     "results_summary.json": _summary,
     "first_fail_iter.txt": _marker,
+    _SIGNATURE_PATH: _signature,
 }
 
 
@@ -106,13 +115,17 @@ def _header(replay: Replay) -> dict[str, object]:
     return {
         "schema_version": 1,
         "run_id": replay.run_id,
-        "profile": {"gate_preset": replay.preset or _UNPLANNED, "overrides": {}},
+        "profile": {"gate_preset": _preset(replay), "overrides": {}},
         "run_status": _STATUS.get(status or "wrapper_failure", status),
         "runner_exit_code": None if closing is None else closing.exit_code,
         "runner_signal": None if closing is None else closing.signal or None,
         "started_ts_utc": replay.opened,
         "ended_ts_utc": None if closing is None else closing.time,
     }
+
+
+def _preset(replay: Replay) -> object:
+    return _UNPLANNED if replay.plan.gate is None else replay.plan.gate["preset"]
 
 
 def _members(document: Mapping[str, object], expected: set[str]) -> list[Fault]:
@@ -126,9 +139,9 @@ def _compare_header(document: Mapping[str, object], replay: Replay) -> list[Faul
     reference = document.get("window_signature_ref")
     if not isinstance(reference, dict) or reference.keys() != _REFERENCE:
         faults.append(Fault(_CONTENT, "window_signature_ref is not {hash, path}"))
-    elif reference["path"] != _SIGNATURE_PATH:
-        said = _differs("window_signature_ref.path", _SIGNATURE_PATH, reference["path"])
-        faults.append(Fault(_CONTENT, said))
+    else:
+        expected = {"path": _SIGNATURE_PATH, "hash": signature_hash(replay.plan)}
+        faults += _compare(reference, expected)
     return faults
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from verifier.signature import Plan
+
 __all__ = ["Closing", "Counts", "Gate", "Replay", "Run", "metrics_digest"]
 
 _MEASURING = frozenset({"metric", "gate", "fault"})
@@ -80,7 +82,7 @@ class Replay:
     run_id: str
     opened: str | None
     closing: Closing | None
-    preset: str | None
+    plan: Plan
     counts: Counts
     first_fail_iter: int | None
     gates: tuple[Gate, ...]
@@ -154,7 +156,8 @@ class Run:
     _measured: bool = False
     _last_gate: int = -1
     _last_metric: int = -1
-    _preset: tuple[int, str] | None = None
+    _kind: str | None = None
+    _plan: tuple[int, dict[str, Any]] | None = None
     _tally: dict[str, int] = field(default_factory=dict)
     _first_fail: int | None = None
     _gates: list[Gate] = field(default_factory=list)
@@ -225,9 +228,13 @@ class Run:
             self._seen.add(event_type)
         self._measured = self._measured or event_type.partition(".")[0] in _MEASURING
 
-    def _plan(self, seq: int, data: dict[str, Any]) -> None:
-        if self._preset is None:
-            self._preset = (seq, data["gate"]["preset"])
+    def _open(self, seq: int, data: dict[str, Any]) -> None:
+        if self.opened is not None and self.opened[0] == seq:
+            self._kind = data["kind"]
+
+    def _take_plan(self, seq: int, data: dict[str, Any]) -> None:
+        if self._plan is None:
+            self._plan = (seq, data["gate"])
 
     def _check(self, seq: int, data: dict[str, Any]) -> None:
         decision = _decision(data)
@@ -244,19 +251,7 @@ class Run:
 
     def replay(self) -> Replay:
         """Return what all entries say of the run."""
-        metrics, digest = self._metrics.until(None)
-        return Replay(
-            subject=self.subject,
-            run_id=self.run_id,
-            opened=None if self.opened is None else self.opened[1],
-            closing=self.closing,
-            preset=None if self._preset is None else self._preset[1],
-            counts=_counts(self._tally),
-            first_fail_iter=self._first_fail,
-            gates=tuple(self._gates),
-            metrics=metrics,
-            metrics_digest=digest,
-        )
+        return self._replay(None, _counts(self._tally), self._first_fail, gates=tuple(self._gates))
 
     def replay_until(self, stop: int) -> Replay:
         """Return what the entries before *stop* say of the run, which must keep its gates."""
@@ -264,16 +259,35 @@ class Run:
         tally: dict[str, int] = {}
         for gate in gates:
             tally[gate.decision] = tally.get(gate.decision, 0) + 1
+        first_fail = min((gate.iter for gate in gates if gate.decision == "fail"), default=None)
+        return self._replay(stop, _counts(tally), first_fail, gates=gates)
+
+    def _replay(
+        self,
+        stop: int | None,
+        counts: Counts,
+        first_fail: int | None,
+        *,
+        gates: tuple[Gate, ...],
+    ) -> Replay:
+        def there(seq: int) -> bool:
+            return stop is None or seq < stop
+
         metrics, digest = self._metrics.until(stop)
-        closing = self.closing
+        opened = self.opened is not None and there(self.opened[0])
+        planned = self._plan is not None and there(self._plan[0])
+        closed = self.closing is not None and there(self.closing.seq)
         return Replay(
             subject=self.subject,
             run_id=self.run_id,
-            opened=self.opened[1] if self.opened is not None and self.opened[0] < stop else None,
-            closing=closing if closing is not None and closing.seq < stop else None,
-            preset=self._preset[1] if self._preset is not None and self._preset[0] < stop else None,
-            counts=_counts(tally),
-            first_fail_iter=min((g.iter for g in gates if g.decision == "fail"), default=None),
+            opened=self.opened[1] if opened and self.opened else None,
+            closing=self.closing if closed else None,
+            plan=Plan(
+                kind=self._kind if opened else None,
+                gate=self._plan[1] if planned and self._plan else None,
+            ),
+            counts=counts,
+            first_fail_iter=first_fail,
             gates=gates,
             metrics=metrics,
             metrics_digest=digest,
@@ -281,7 +295,8 @@ class Run:
 
 
 _FOLDS: Mapping[str, Callable[[Run, int, dict[str, Any]], None]] = {
-    "run.planned": Run._plan,  # noqa: SLF001 - the table belongs to the class
+    "run.opened": Run._open,  # noqa: SLF001 - the table belongs to the class
+    "run.planned": Run._take_plan,  # noqa: SLF001 - as above
     "gate.checked": Run._check,  # noqa: SLF001 - as above
     "metric.observed": Run._observe,  # noqa: SLF001 - as above
 }

@@ -4,26 +4,32 @@ A check is named with the codes it can find, so that a sentence claims success
 only where none of them was found.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from typing import TYPE_CHECKING
-
+from verifier.artifacts import ArtifactCount
+from verifier.blobs import BlobCount
+from verifier.core import Reading
+from verifier.findings import Findings
+from verifier.policy import Policy
+from verifier.story import Story
 from verifier.text import listed, plural, shown
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from verifier.core import Reading
-    from verifier.findings import Findings
-    from verifier.policy import Policy
-    from verifier.story import Story
-    from verifier.verdict import FileChecks
-
-__all__ = ["checked", "not_checked"]
+__all__ = ["FileChecks", "checked", "not_checked"]
 
 _FILE_CODES = ("artifact.missing", "artifact.extra", "artifact.size", "artifact.checksum")
 _COUNT_CODES = ("artifact.count", "artifact.content")
 _BLOB_CODES = ("blob.missing", "blob.checksum")
+# After these an entry is not understood, and no claim about all entries can be made.
+_UNREAD_CODES = ("line.framing", "entry.version", "entry.json", "entry.members")
+
+
+@dataclass(frozen=True, slots=True)
+class FileChecks:
+    """What was checked beside the ledger itself; ``None`` where it was not."""
+
+    artifacts: ArtifactCount | None = None
+    blobs: BlobCount | None = None
 
 
 def checked(
@@ -35,9 +41,7 @@ def checked(
     return tuple(_sentence(name, codes, claim, counts=counts) for name, codes, claim in rows)
 
 
-def _sentence(
-    name: str, codes: tuple[str, ...], claim: str, *, counts: Mapping[str, int]
-) -> str:
+def _sentence(name: str, codes: tuple[str, ...], claim: str, *, counts: Mapping[str, int]) -> str:
     found = [f"{code} {counts[code]}" for code in codes if code in counts]
     return f"{name}: not as it should be ({', '.join(found)})" if found else f"{name}: {claim}"
 
@@ -45,6 +49,9 @@ def _sentence(
 def _ledger_checks(reading: Reading) -> Iterator[tuple[str, tuple[str, ...], str]]:
     entries = plural(reading.size, "entry", "entries")
     signatures = plural(reading.signed, "signature")
+    vouched = (
+        f"all entries but {len(reading.unvouched)} are" if reading.unvouched else "each entry is"
+    )
     yield "framing", ("line.framing",), f"{entries}, each framed exactly as the format says"
     yield (
         "entries",
@@ -54,7 +61,7 @@ def _ledger_checks(reading: Reading) -> Iterator[tuple[str, tuple[str, ...], str
     yield "hashes", ("entry.hash",), "each is the hash of the bytes that were written"
     yield (
         "chain",
-        ("chain.seq", "chain.prev", "chain.ledger"),
+        ("chain.seq", "chain.prev", "chain.ledger", *_UNREAD_CODES),
         f"{entries} in one unbroken chain from entry 0",
     )
     yield "ids", ("id.duplicate",), "no event is there twice"
@@ -66,8 +73,8 @@ def _ledger_checks(reading: Reading) -> Iterator[tuple[str, tuple[str, ...], str
     )
     yield (
         "signatures",
-        ("sig.invalid", "sig.presence", "batch.keys", "batch.long", "batch.torn"),
-        f"{signatures}, which vouch for {entries}",
+        ("sig.invalid", "sig.presence", "batch.keys", "batch.long", "batch.torn", *_UNREAD_CODES),
+        f"{signatures}, and {vouched} vouched for by one",
     )
     yield "times", ("time.form", "time.backward"), "well-formed, and never running backwards"
     if reading.store != "jsonl":
@@ -85,17 +92,16 @@ def _anchor_checks(reading: Reading) -> Iterator[tuple[str, tuple[str, ...], str
 
 
 def _story_checks(story: Story) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    if story.schema_checked or story.unknown:
-        payloads = plural(story.schema_checked, "payload")
-        yield "payloads", ("event.schema",), f"{payloads} fit the published schema of their type"
+    fit = plural(story.schema_checked, "payload fits", "payloads fit")
+    fit = f"{fit} the published schema of their type" if story.schema_checked else "none to check"
+    claim = f"{fit}; key events keep the rules of keys"
+    yield "payloads", ("event.schema",), claim
     if story.runs:
         runs = plural(len(story.runs), "run")
-        yield "order", ("event.order",), f"the events of {runs} tell a possible story"
+        yield "order", ("event.order",), f"the events of {runs} come in a possible order"
 
 
-def _file_checks(
-    story: Story, files: FileChecks
-) -> Iterator[tuple[str, tuple[str, ...], str]]:
+def _file_checks(story: Story, files: FileChecks) -> Iterator[tuple[str, tuple[str, ...], str]]:
     artifacts, blobs = files.artifacts, files.blobs
     if artifacts is not None and (artifacts.recorded or artifacts.unjudged is None):
         recorded = plural(artifacts.recorded, "file")

@@ -36,6 +36,10 @@ class Tree:
             upper >>= 1
         self._peaks.append(node)
 
+    def takes(self, start: int) -> bool:
+        """Tell whether subtrees made for leaves from *start* on fit behind what is there."""
+        return self._broken or start == self.size
+
     def gap(self, number: int) -> None:
         """Count *number* places whose leaf nobody can know: from here on there is no root."""
         self._broken = True

@@ -9,31 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from verifier.artifacts import ArtifactCount
-from verifier.blobs import BlobCount
 from verifier.core import KeyState, Reading
 from verifier.findings import Finding, Findings
 from verifier.policy import Policy
 from verifier.proves import Proof, proves
 from verifier.runs import Replay
-from verifier.scope import checked, not_checked
+from verifier.scope import FileChecks, checked, not_checked
 from verifier.story import Story
 
-__all__ = ["EXIT_CODES", "FileChecks", "Outcome", "Verdict", "judge"]
+__all__ = ["EXIT_CODES", "Outcome", "Verdict", "judge"]
 
 Outcome = Literal["VERIFIED", "REFUTED", "INCOMPLETE"]
 
 EXIT_CODES: dict[Outcome, int] = {"VERIFIED": 0, "REFUTED": 2, "INCOMPLETE": 5}
 
 SCHEMA = "evidence-ledger/verdict/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class FileChecks:
-    """What was checked beside the ledger itself; ``None`` where it was not."""
-
-    artifacts: ArtifactCount | None = None
-    blobs: BlobCount | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,19 +36,18 @@ class Session(Protocol):
     """A store while this process holds its exclusive lock."""
 
     def tail(self, known: int) -> Iterator[Row]:
-        """Yield the whole rows on disk now, from the last of *known* rows on (or the first)."""
+        """Yield the whole rows on disk now, from the last of *known* rows on (or the first).
+
+        A row counts as known for the next session once the one after it was asked for.
+        """
         ...
 
     def fragment(self) -> bytes:
         """Return the bytes behind the last whole row, which a crash left there."""
         ...
 
-    def find(self, event_id: str) -> int | None:
-        """Return the seq of the entry with this id."""
-        ...
-
-    def row(self, seq: int) -> Row:
-        """Return the row at *seq*, which is known to be there."""
+    def find(self, event_id: str) -> Row | None:
+        """Return the row whose index says that it has this id."""
         ...
 
     def cut(self, size: int) -> None:
@@ -79,19 +78,18 @@ class Store(Protocol):
         ...
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
-        """Yield the whole rows from *start* to before *stop*, without a lock."""
+        """Yield the whole rows from *start* to before *stop*, without a lock.
+
+        What is appended after the first row was asked for may be left out.
+        """
         ...
 
-    def find(self, event_id: str) -> int | None:
-        """Return the seq of the entry with this id, without a lock."""
+    def find(self, event_id: str) -> Row | None:
+        """Return the row whose index says that it has this id, without a lock."""
         ...
 
     def whole(self) -> bool:
         """Tell whether the store ends with a whole row."""
-        ...
-
-    def rewind(self) -> None:
-        """Forget what has been read, so that the next session begins at entry 0."""
         ...
 
     def close(self) -> None:

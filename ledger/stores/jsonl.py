@@ -6,13 +6,15 @@ crash can leave a torn end; whoever writes next finds it under the lock.
 """
 
 import fcntl
+import itertools
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from ledger.entry import MAX_ENTRY_BYTES, frame_line, parse_line
 from ledger.errors import LockedError, MalformedError, StoreError
@@ -24,6 +26,24 @@ MAX_LINE = 9 + MAX_ENTRY_BYTES + 172 + 1  # section 1: a file without newlines m
 _ID = re.compile(rb'"id":"([^"]*)"')
 
 
+@dataclass
+class _Seen:
+    """What has been read of the file: how far, and where the last row and each id stand."""
+
+    size: int = 0
+    end: int = 0  # the offset behind row size - 1
+    last: int = 0  # the offset of that row
+    broken: bool = False
+    ids: dict[bytes, int] = field(default_factory=dict)  # to the offset of the entry's line
+
+    def take(self, event_id: bytes, length: int) -> None:
+        """Move on behind a row of *length* bytes."""
+        self.ids[event_id] = self.end
+        self.size += 1
+        self.last = self.end
+        self.end += length
+
+
 class JsonlStore:
     """A ledger in one JSONL file."""
 
@@ -31,10 +51,7 @@ class JsonlStore:
         """Look at nothing yet; the first session reads."""
         self.path = path
         self._timeout = timeout
-        self._ids: dict[bytes, int] = {}
-        self._size = 0
-        self._end = 0  # the offset behind row _size - 1
-        self._last_start = 0  # the offset of that row
+        self._seen = _Seen()
 
     @classmethod
     def create(cls, path: Path, rows: Iterator[NewRow]) -> None:
@@ -59,30 +76,31 @@ class JsonlStore:
     @contextmanager
     def exclusive(self) -> Iterator["_JsonlSession"]:
         """Hold the file's lock; see ``Store.exclusive``."""
-        try:
-            file = self.path.open("r+b", buffering=0)
-        except OSError as error:
-            raise StoreError(f"{self.path}: {error.strerror}") from error
-        with file:
-            self._lock(file)
-            yield _JsonlSession(self, file)
+        if self._seen.broken:
+            raise StoreError(f"{self.path}: an earlier append failed half-way; open it again")
+        with self._locked() as file:
+            try:
+                yield _JsonlSession(self.path, file, self._seen)
+            finally:
+                # A child forked meanwhile has our descriptor: closing ours would not unlock.
+                fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """Yield whole rows from *start* to before *stop*; a torn end is left out."""
         with _opened(self.path) as file:
+            end = os.fstat(file.fileno()).st_size
             for seq, line in enumerate(_lines(file)):
-                if stop is not None and seq >= stop:
+                if (stop is not None and seq >= stop) or not line.endswith(b"\n"):
                     return
-                if seq >= start and line.endswith(b"\n"):
+                if seq >= start:
                     yield _row(line, seq)
+                if file.tell() >= end:
+                    return
 
-    def find(self, event_id: str) -> int | None:
-        """Return the seq of the entry with this id, reading the file to its end."""
+    def find(self, event_id: str) -> Row | None:
+        """Return the row with this id, reading the file to its end."""
         wanted = event_id.encode()
-        for seq, row in enumerate(self.rows()):
-            if _id(row[0]) == wanted:
-                return seq
-        return None
+        return next((row for row in self.rows() if _id(row[0]) == wanted), None)
 
     def whole(self) -> bool:
         """Tell whether the file ends with a LF."""
@@ -90,121 +108,112 @@ class JsonlStore:
             size = file.seek(0, os.SEEK_END)
             return size == 0 or os.pread(file.fileno(), 1, size - 1) == b"\n"
 
-    def rewind(self) -> None:
-        """Forget what has been read."""
-        self._ids.clear()
-        self._size = self._end = self._last_start = 0
-
     def close(self) -> None:
         """Nothing stays open between sessions."""
 
-    def _lock(self, file: BinaryIO) -> None:
+    def _locked(self) -> BinaryIO:
+        """Return the file at our path, open and locked, however often it is replaced."""
         deadline = time.monotonic() + self._timeout
         pause = 0.0005
         while True:
+            file = _opened(self.path, "r+b")
             try:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise LockedError(
-                        f"{self.path} is locked by another process for {self._timeout:g} s"
-                    ) from error
-                time.sleep(pause)
-                pause = min(pause * 2, 0.02)
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):  # noqa: PTH116
+                    return file
+            except BlockingIOError:
+                pass
             except OSError as error:
+                file.close()
                 raise StoreError(f"{self.path}: {error.strerror}") from error
-            else:
-                return
+            file.close()
+            if time.monotonic() > deadline:
+                raise LockedError(
+                    f"{self.path} has been locked by another process for {self._timeout:g} s"
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
 
 
 class _JsonlSession:
     """The file while this process holds its lock."""
 
-    def __init__(self, store: JsonlStore, file: BinaryIO) -> None:
-        self._store = store
+    def __init__(self, path: Path, file: BinaryIO, seen: _Seen) -> None:
+        self._path = path
         self._file = file
+        self._seen = seen
         self._fragment = b""
 
     def tail(self, known: int) -> Iterator[Row]:
-        store, descriptor = self._store, self._file.fileno()
-        if known != store._size:
+        seen, descriptor = self._seen, self._file.fileno()
+        if known != seen.size:
             raise AssertionError("rows are read once, in order")
         if known:
-            line = os.pread(descriptor, store._end - store._last_start, store._last_start)
-            if len(line) < store._end - store._last_start:
+            line = os.pread(descriptor, seen.end - seen.last, seen.last)
+            if len(line) < seen.end - seen.last:
                 return  # the file was cut below the last row known
             yield _row(line, known - 1)
-        if os.fstat(descriptor).st_size == store._end:
+        if os.fstat(descriptor).st_size == seen.end:
             return
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            file.seek(store._end)
+            file.seek(seen.end)
             for line in _lines(file):
                 if not line.endswith(b"\n"):
                     self._fragment = line
                     return
-                row = _row(line, store._size)
-                self._took(_id(row[0]), len(line))
+                row = _row(line, seen.size)
                 yield row
+                seen.take(_id(row[0]), len(line))
 
     def fragment(self) -> bytes:
         return self._fragment
 
-    def find(self, event_id: str) -> int | None:
-        return self._store._ids.get(event_id.encode())
-
-    def row(self, seq: int) -> Row:
-        return next(self._store.rows(seq, seq + 1))
+    def find(self, event_id: str) -> Row | None:
+        offset = self._seen.ids.get(event_id.encode())
+        if offset is None:
+            return None
+        line = os.pread(self._file.fileno(), MAX_LINE, offset)
+        return _row(line[: line.find(b"\n") + 1], 0)
 
     def cut(self, size: int) -> None:
-        store = self._store
-        keep, gone = [], []
-        for seq, row in enumerate(store.rows(0, store._size)):
-            (keep if seq < size else gone).append(len(frame_line(*row)))
-            if seq >= size:
-                store._ids.pop(_id(row[0]), None)
-        store._size, store._end = size, sum(keep)
-        store._last_start = store._end - (keep[-1] if keep else 0)
+        kept = _Seen()
+        with _opened(self._path) as file:
+            for line in itertools.islice(_lines(file), size):
+                kept.take(_id(parse_line(line[:-1])[0]), len(line))
+        vars(self._seen).update(vars(kept))
         self._truncate()
         self._fragment = b""
 
     def append(self, rows: Sequence[NewRow]) -> None:
-        store = self._store
         lines = [frame_line(new.raw, new.digest, new.signature) for new in rows]
-        content = b"".join(lines)
         try:
-            _write_all(self._file.fileno(), content, store._end)
+            _write_all(self._file.fileno(), b"".join(lines), self._seen.end)
             os.fdatasync(self._file.fileno())
         except OSError as error:
             # After a failed write or sync the kernel may have dropped the bytes, so they are
             # never synced again: they were not acknowledged, and are taken back.
             self._truncate()
-            raise StoreError(f"{store.path}: {error.strerror}; nothing was appended") from error
+            raise StoreError(f"{self._path}: {error.strerror}; nothing was appended") from error
         for new, line in zip(rows, lines, strict=True):
-            self._took(new.id.encode(), len(line))
+            self._seen.take(new.id.encode(), len(line))
 
     def sync(self) -> None:
         os.fdatasync(self._file.fileno())
 
-    def _took(self, event_id: bytes, length: int) -> None:
-        store = self._store
-        store._ids[event_id] = store._size
-        store._size += 1
-        store._last_start = store._end
-        store._end += length
-
     def _truncate(self) -> None:
         try:
-            os.ftruncate(self._file.fileno(), self._store._end)
+            os.ftruncate(self._file.fileno(), self._seen.end)
             os.fsync(self._file.fileno())
         except OSError as error:
+            self._seen.broken = True
             raise StoreError(
-                f"{self._store.path}: {error.strerror}; the torn end is left for the next writer"
+                f"{self._path}: {error.strerror}; the torn end is left for the next writer"
             ) from error
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path, mode: Literal["rb", "r+b"] = "rb") -> BinaryIO:
     try:
-        return path.open("rb")
+        return path.open(mode)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
 

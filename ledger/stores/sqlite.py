@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from ledger.errors import LedgerError, LockedError, MalformedError, StoreError
 from ledger.replay import Row
@@ -29,16 +31,18 @@ class SqliteStore:
     """A ledger in one SQLite file."""
 
     def __init__(self, path: Path, *, timeout: float = 30.0, read_only: bool = False) -> None:
-        """Connect.
+        """Connect: once to write, and once to read what is committed, from any thread.
 
         Raises:
             StoreError: The file cannot be opened as a SQLite database.
         """
         self.path = path
         with _translated(path):
-            self._connection = _connect(path, timeout, read_only=read_only)
-        self._name = str(path)
-        self._inode = path.stat().st_ino
+            self._inode = path.stat().st_ino
+            self._reader = _connect(path, timeout, read_only=True)
+            self._connection = (
+                self._reader if read_only else _connect(path, timeout, read_only=False)
+            )
 
     @classmethod
     def create(cls, path: Path, rows: Iterator[NewRow]) -> None:
@@ -66,58 +70,68 @@ class SqliteStore:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{temporary}{suffix}").unlink(missing_ok=True)
 
-    @contextmanager
-    def exclusive(self) -> Iterator["_SqliteSession"]:
+    def exclusive(self) -> "_SqliteSession":
         """Hold a write transaction; see ``Store.exclusive``."""
-        self._check_in_place()
-        with _translated(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            with _translated(self.path):
-                yield _SqliteSession(self._connection, self.path)
-                self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+        return _SqliteSession(self._connection, self.path, self._inode)
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """Yield rows in order of ``seq``, a bounded number in memory at a time."""
         with _translated(self.path):
-            yield from _stream(self._connection, start, stop)
+            yield from _stream(self._reader, start, stop)
 
-    def find(self, event_id: str) -> int | None:
-        """Return the seq that the index gives for this id."""
+    def find(self, event_id: str) -> Row | None:
+        """Return the row that the index gives for this id."""
         with _translated(self.path):
-            return _find(self._connection, event_id)
+            return _find(self._reader, event_id)
 
     def whole(self) -> bool:
         """Rows are whole: a transaction leaves no part of one."""
         return True
 
-    def rewind(self) -> None:
-        """Nothing is remembered between sessions."""
-
     def close(self) -> None:
-        """Close the connection; the last one folds the WAL into the file."""
+        """Close the connections; the last one folds the WAL into the file."""
+        self._reader.close()
         self._connection.close()
-
-    def _check_in_place(self) -> None:
-        """Refuse to write into a file that is no longer the one at our path."""
-        try:
-            inode = os.stat(self._name).st_ino  # noqa: PTH116 - a tenth of Path.stat, every append
-        except OSError as error:
-            raise StoreError(f"{self.path}: {error.strerror}") from error
-        if inode != self._inode:
-            raise StoreError(f"{self.path} was replaced while it was open: open it again")
 
 
 class _SqliteSession:
     """The database inside one write transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, inode: int) -> None:
         self._connection = connection
         self._path = path
+        self._inode = inode
+
+    def __enter__(self) -> Self:
+        """Begin the transaction, in the file that is at our path and no other."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            # os.stat takes a tenth of the time of Path.stat, and every append pays it.
+            inode = os.stat(self._path).st_ino  # noqa: PTH116
+        except (sqlite3.Error, OSError) as error:
+            raise _translate(self._path, error) from error
+        if inode != self._inode:
+            self._connection.execute("ROLLBACK")
+            raise StoreError(f"{self._path} was replaced while it was open: open it again")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit, or roll back if the block or the commit failed."""
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+                return
+        except sqlite3.Error as failure:
+            error = failure
+        with suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error | OSError):
+            raise _translate(self._path, error) from error
 
     def tail(self, known: int) -> Iterator[Row]:
         yield from _stream(self._connection, max(known - 1, 0), None)
@@ -125,11 +139,8 @@ class _SqliteSession:
     def fragment(self) -> bytes:
         return b""  # a transaction leaves none
 
-    def find(self, event_id: str) -> int | None:
+    def find(self, event_id: str) -> Row | None:
         return _find(self._connection, event_id)
-
-    def row(self, seq: int) -> Row:
-        return next(_stream(self._connection, seq, seq + 1))
 
     def cut(self, size: int) -> None:
         connection = self._connection
@@ -175,12 +186,23 @@ def _connect(path: Path, timeout: float, *, read_only: bool) -> sqlite3.Connecti
 def _stream(connection: sqlite3.Connection, start: int, stop: int | None) -> Iterator[Row]:
     cursor = connection.execute(_SELECT, (start, 2**63 - 1 if stop is None else stop))
     while rows := cursor.fetchmany(_FETCH):
-        yield from rows
+        yield from map(_row, rows)
 
 
-def _find(connection: sqlite3.Connection, event_id: str) -> int | None:
-    found = connection.execute("SELECT seq FROM entries WHERE id = ?", (event_id,)).fetchone()
-    return None if found is None else int(found[0])
+def _find(connection: sqlite3.Connection, event_id: str) -> Row | None:
+    query = "SELECT entry, hash, sig FROM entries WHERE id = ?"
+    found = connection.execute(query, (event_id,)).fetchone()
+    return None if found is None else _row(found)
+
+
+def _row(row: tuple[object, object, object]) -> Row:
+    """Refuse values of other types, which a table that is not STRICT could hold."""
+    raw, digest, signature = row
+    if not isinstance(raw, bytes) or not isinstance(digest, bytes):
+        raise MalformedError("a row whose entry or hash is not a BLOB")
+    if signature is not None and not isinstance(signature, bytes):
+        raise MalformedError("a row whose signature is not a BLOB")
+    return raw, digest, signature
 
 
 @contextmanager
@@ -188,14 +210,16 @@ def _translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
-    except LedgerError:
-        raise
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name in _BUSY:
-            raise LockedError(f"{path} is locked by another process") from error
-        if name in _CORRUPT:
-            raise MalformedError(f"{path} is not a readable ledger database: {error}") from error
-        raise StoreError(f"{path}: {error}; nothing was appended") from error
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}; nothing was appended") from error
+    except (sqlite3.Error, OSError) as error:
+        raise _translate(path, error) from error
+
+
+def _translate(path: Path, error: sqlite3.Error | OSError) -> LedgerError:
+    if isinstance(error, OSError):
+        return StoreError(f"{path}: {error.strerror}; nothing was appended")
+    name = getattr(error, "sqlite_errorname", "")
+    if name in _BUSY:
+        return LockedError(f"{path} is locked by another process")
+    if name in _CORRUPT:
+        return MalformedError(f"{path} is not a readable ledger database: {error}")
+    return StoreError(f"{path}: {error}; nothing was appended")

@@ -4,7 +4,7 @@ The plan goes into ``run.planned``; together with the counts in each
 ``gate.checked`` it is all that a decision depends on.
 
 >>> DEMO.as_data()["window"]
-40
+20
 >>> Plan.from_data(DEMO.as_data()) == DEMO
 True
 """
@@ -141,15 +141,15 @@ _PLAIN = (
 # Chosen by measurement: docs/explanation/demo-gate.md has the table.
 DEMO = Plan(
     preset="demo_v0",
-    window=40,
+    window=20,
     warmup=160,
-    bins=16,
+    bins=20,
     metrics=(
         Metric("eff_dim", 0.0, 32.0, 0.25),
         Metric("loss", 0.0, 8.0, 0.5),
         Metric("var_out_k", 0.0, 1.0, 0.25),
     ),
-    epsilon=0.5,
+    epsilon=0.7,
     persistence=2,
     min_evidence=60,
 )

@@ -90,7 +90,9 @@ class Provenance:
             "env_capture": self.env_capture(),
         }
 
-    def resolved_config(self, *, kind: str, run_id: str, outdir: Path, ts_utc: str) -> dict[str, Any]:
+    def resolved_config(
+        self, *, kind: str, run_id: str, outdir: Path, ts_utc: str
+    ) -> dict[str, Any]:
         """Return the content of ``run_config_resolved.json`` (the seed's section 4A)."""
         notes = ["dirty"] if self.git_dirty else []
         return {
@@ -196,7 +198,11 @@ def _git_says(cwd: Path, *arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(cwd), *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=_GIT_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            timeout=_GIT_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -94,7 +94,6 @@ class Tee:
                 del self._routes[source]
         return chunk
 
-
     def _keep(self, data: bytes) -> None:
         with self._lock:
             if self.problem is None and not self._file.closed:

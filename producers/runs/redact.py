@@ -32,7 +32,7 @@ _VALUES = (
     r"://[^/\s:@]*:[^/\s@]+@",
 )
 DENY_REGEX = (_NAME, *_VALUES)
-"""The first is matched against names (upper case, ``_`` for other signs), the rest against values."""
+"""The first is for names (in upper case, ``_`` for other signs), the rest are for values."""
 
 _NAME_RE = re.compile(_NAME)
 _VALUE_RES = tuple(re.compile(pattern) for pattern in _VALUES)

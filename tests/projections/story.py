@@ -183,7 +183,7 @@ def opened(**changes: Any) -> dict[str, Any]:
 def planned(**changes: Any) -> dict[str, Any]:
     data = {
         "gate": gate_plan(),
-        "max_iters": 200,
+        "max_iters": 220,
         "seed": 7,
         "model": {"layers": 2, "width": 64, "dropout": 0.1, "name": "gpt2-tiny", "tied": True},
         "data": {"name": "pydoc_data.topics", "sha256": "c0" * 32, "bytes": 731_234},
@@ -344,3 +344,52 @@ def stories(draw: st.DrawFn) -> list[Entry]:
     for kind, data in draw(st.lists(_EVENTS, max_size=14)):
         story.add(kind, f"run/{draw(RUN_IDS)}", data)
     return story.entries
+
+
+def hostile() -> list[Entry]:
+    """One run whose every text is an attack on whoever reads the report."""
+    evil = "<img src=x onerror=alert(1)>|`\x1b[2J\u202e\n# PASS"
+    run_id = "../../" + evil
+    story = Story(evil)
+    story.add("key.authorized", "", authorized(RUNNER, evil), key=OWNER)
+    story.open(
+        run_id,
+        kind=evil,
+        python=evil,
+        platform=evil,
+        package={"name": evil, "version": evil},
+        git={"sha": evil, "dirty": False},
+    )
+    plan = gate_plan(preset=evil, policy=evil, ranges={evil: [0.0, 1.0]}, weights={evil: 1.0})
+    data = {"name": evil, "sha256": "c0" * 32, "bytes": 1}
+    story.plan(run_id, gate=plan, model={evil: evil, "layers": 2}, data=data)
+    story.fault(run_id, 10, evil)
+    story.metrics(run_id, 20, **{evil: "NaN", "loss": "-Infinity"})
+    story.gate(
+        run_id, 20, "fail", reason=evil, worst_DW="NaN", per_metric_tv={evil: "Infinity", "b": 0.5}
+    )
+    story.finish(run_id, 20, "NaN")
+    story.close(run_id, status="user_code_failure", exit_code=None, signal=evil)
+    story.artifact(run_id, evil, media_type=evil)
+    story.add("x.note", evil, {evil: evil})
+    return story.entries
+
+
+def partial() -> list[Entry]:
+    """A run that was cut short in its warm-up: nothing evaluated, never closed."""
+    story = Story()
+    story.open("cut-short")
+    story.plan("cut-short")
+    story.metrics("cut-short", 20, eff_dim=31)
+    story.gate("cut-short", 20, "skip")
+    return story.entries
+
+
+def golden_cases() -> dict[str, list[Entry]]:
+    """The histories whose projections are kept as files."""
+    return {
+        "fail_then_pass": fail_then_pass().entries,
+        "partial": partial(),
+        "hostile": hostile(),
+        "several": several_runs("first", "second", "../third").entries,
+    }

@@ -1,0 +1,33 @@
+"""``ledger init``."""
+
+from pathlib import Path
+
+import click
+
+from cli import keys
+from cli.command import key_option, make_command, path_argument
+from cli.output import Output
+from cli.render import fields
+from ledger.keyfile import fingerprint
+from ledger.ledger import Ledger
+
+
+@make_command("init")
+@path_argument()
+@click.option("--name", required=True, metavar="NAME", help="What the ledger calls itself.")
+@key_option
+def command(path: Path, name: str, key_file: Path | None) -> Output:
+    """Make a ledger at PATH, owned by your key.
+
+    A key is made at $LEDGER_KEY (default ~/.config/evidence-ledger/key) if you have none.
+    Keep the id that this prints: whoever knows it can tell this ledger from any other.
+    """
+    key, made = keys.load_or_make(key_file, name="owner")
+    with Ledger.create(path, name=name, key=key) as book:
+        where = str(key_file or keys.default_path())
+        data = {"path": str(book.path), "id": book.id, "name": name}
+        data |= {"key": {"id": key.id, "fingerprint": fingerprint(key.public), "path": where}}
+        shown = {"ledger": data["path"], "id": book.id, "owner": f"{key.name}  {where}"}
+        shown["fingerprint"] = fingerprint(key.public)
+        text = (f"made a new key: {where}\n" if made else "") + fields(shown)
+        return Output("init", {**data, "key_made": made}, text)

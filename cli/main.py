@@ -1,0 +1,108 @@
+"""The ``ledger`` command: finds the command, runs it, turns what goes wrong into an exit code.
+
+Start-up is part of the interface: ``--help`` imports no command, and a command
+imports only what it uses.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from cli import VERSION, exits, table
+
+
+class Terminated(BaseException):
+    """SIGTERM came: unwind, so that nothing is left half-written."""
+
+
+class Commands(click.Group):
+    """The commands of the table, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, in the order of the table."""
+        del ctx
+        return list(table.COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        del ctx
+        if cmd_name not in table.COMMANDS:
+            return None
+        from importlib import import_module
+
+        module = import_module(table.module_of(cmd_name))
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table."""
+        del ctx
+        for title, section in table.SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([*section.items()], col_max=30)
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    del param
+    if value:
+        click.echo(f"ledger {VERSION}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
+def cli() -> None:
+    """Signed, hash-chained evidence of what happened: write it, read it, prove it.
+
+    PATH is a .jsonl, a .sqlite or .db, or a run directory. `ledger demo` shows it all.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line *args*, and return its exit code."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(arguments, prog_name="ledger", standalone_mode=False)
+    except Terminated:
+        return exits.TERMINATED
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        return _stop_writing()
+    except Exception as error:
+        from cli.errors import report
+
+        try:
+            return report(error, as_json="--json" in _own(arguments))
+        except BrokenPipeError:
+            return _stop_writing()
+    return int(code or exits.OK)
+
+
+def _own(arguments: list[str]) -> list[str]:
+    """Return the arguments that are ours: what comes after ``--`` is for the runner."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise Terminated
+
+
+def _stop_writing() -> int:
+    """Whoever read our output has gone; the interpreter must not complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return exits.BROKEN_PIPE

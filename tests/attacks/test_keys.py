@@ -1,0 +1,432 @@
+"""Attacks through keys: weak ones, borrowed ones, and ones that are out (``threats.md``)."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forge import (
+    FIELD,
+    MALLORY,
+    ORDER,
+    OWNER,
+    REVIEWER,
+    RUNNER,
+    STORES,
+    TORSION,
+    VECTORS,
+    WEAK_KEYS,
+    WRAPPER,
+    Forge,
+    add_points,
+    append_foreign,
+    codes,
+    decode_point,
+    digest_of,
+    encode_point,
+    entry_bytes,
+    frame,
+    lines_of,
+    mixed_order,
+    new_book,
+    verdict,
+    walk,
+)
+
+from ledger import (
+    Event,
+    Key,
+    KeyRefusedError,
+    Ledger,
+    LedgerError,
+    MalformedError,
+    MisuseError,
+)
+from ledger.ed25519 import WeakKeyError, check_public, verify
+
+EDGE = json.loads((VECTORS / "c2sp" / "ed25519_edge.json").read_text())["cases"]
+
+
+@pytest.fixture(params=STORES)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    place = tmp_path / f"book{request.param}"
+    new_book(place, (RUNNER, "runner"), (WRAPPER, "wrapper")).close()
+    return place
+
+
+def note() -> Event:
+    return Event("x.note", "", {})
+
+
+def multiply(times: int, point: tuple[int, int]) -> tuple[int, int]:
+    """Scalar multiplication by double and add, on the tests' own addition."""
+    result = (0, 1)
+    while times:
+        if times & 1:
+            result = add_points(result, point)
+        point, times = add_points(point, point), times >> 1
+    return result
+
+
+def test_the_mixed_order_key_is_what_it_says_it_is() -> None:
+    """8 L times it is nothing, L times it is not: a point of order 8 L."""
+    point = decode_point(mixed_order(OWNER.public))
+    assert multiply(ORDER, decode_point(OWNER.public)) == (0, 1)
+    assert multiply(ORDER, point) != (0, 1)
+    assert multiply(8 * ORDER, point) == (0, 1)
+    assert multiply(8, decode_point(TORSION)) == (0, 1)
+
+
+@pytest.mark.parametrize("name", sorted(WEAK_KEYS))
+def test_a_weak_key_is_not_authorized(path: Path, name: str) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        size = book.size
+        with pytest.raises(LedgerError):
+            book.authorize(WEAK_KEYS[name], name="mallory", roles=["owner"])
+        assert book.size == size
+        book.append(note())
+    assert len(walk(path)) == size + 1
+    assert verdict(path).outcome == "VERIFIED"
+
+
+@pytest.mark.parametrize("name", sorted(WEAK_KEYS))
+def test_a_key_is_not_rotated_to_a_weak_one(path: Path, name: str) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        with pytest.raises(LedgerError):
+            book.rotate(RUNNER.id, by=WEAK_KEYS[name], name="mallory")
+        assert book.register.keys[RUNNER.id].state == "active"
+        book.append(note())
+    with Ledger.open(path, key=RUNNER.key) as book:
+        book.append(note())
+    assert verdict(path).outcome == "VERIFIED"
+
+
+@pytest.mark.parametrize("name", sorted(WEAK_KEYS))
+def test_a_writer_does_not_open_a_ledger_that_begins_with_a_weak_key(
+    tmp_path: Path, name: str
+) -> None:
+    weak = WEAK_KEYS[name]
+    record = {
+        "alg": "ed25519",
+        "public": base64.b64encode(weak).decode(),
+        "name": "weak",
+        "roles": ["owner"],
+    }
+    forge = Forge()
+    forge.genesis(OWNER.record(["owner"]), record)
+    path = forge.write(tmp_path / "book.jsonl")
+    with pytest.raises(MalformedError):
+        Ledger.open(path, key=OWNER.key)
+
+
+@pytest.mark.parametrize("name", sorted(WEAK_KEYS))
+def test_no_weak_key_passes_the_check(name: str) -> None:
+    with pytest.raises(WeakKeyError):
+        check_public(WEAK_KEYS[name])
+
+
+def test_a_signature_forged_under_a_weak_key_would_verify_elsewhere(tmp_path: Path) -> None:
+    """Why the check exists: under the identity, R = identity and S = 0 fit every message."""
+    identity = WEAK_KEYS["the identity"]
+    forged = identity + bytes(32)
+    assert verify(identity, forged, b"anything") is False  # R has small order
+    scalar = 7
+    base = decode_point(
+        bytes.fromhex("5866666666666666666666666666666666666666666666666666666666666666")
+    )
+    # R = S*B for a known S: with A the identity, S*B - k*A = R whatever the message is.
+    signature = encode_point(multiply(scalar, base)) + scalar.to_bytes(32, "little")
+    assert verify(identity, signature, b"any message at all")
+    with pytest.raises(WeakKeyError):
+        check_public(identity)
+
+
+def test_a_malleated_signature_is_refused() -> None:
+    message = b"edge"
+    good = OWNER.private.sign(message)
+    s = int.from_bytes(good[32:], "little")
+    assert verify(OWNER.public, good, message)
+    assert not verify(OWNER.public, good[:32] + (s + ORDER).to_bytes(32, "little"), message)
+
+
+@pytest.mark.parametrize("name", [name for name, key in WEAK_KEYS.items() if len(key) == 32])
+def test_a_signature_whose_r_has_small_order_is_refused(name: str) -> None:
+    if name in ("mixed order", "off the curve", "not reduced, not small"):
+        pytest.skip("not of small order")
+    for sign in (0, 1 << 255):
+        value = int.from_bytes(WEAK_KEYS[name], "little") & ~(1 << 255) | sign
+        r = value.to_bytes(32, "little")
+        k = int.from_bytes(hashlib.sha512(r + OWNER.public + b"m").digest(), "little") % ORDER
+        s = k * _scalar(OWNER.seed) % ORDER  # S*B - k*A is the identity
+        assert not verify(OWNER.public, r + s.to_bytes(32, "little"), b"m")
+
+
+def _scalar(seed: bytes) -> int:
+    value = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
+    return value & ((1 << 254) - 8) | 1 << 254
+
+
+@pytest.mark.parametrize("case", EDGE, ids=lambda case: case["why"])
+def test_the_edge_cases_of_the_vectors_are_judged_as_listed(case: dict[str, Any]) -> None:
+    public = bytes.fromhex(case["public_key"])
+    signature, message = bytes.fromhex(case["signature"]), bytes.fromhex(case["message_hex"])
+    try:
+        check_public(public)
+    except WeakKeyError:
+        accepted = False
+    else:
+        accepted = verify(public, signature, message)
+    assert accepted is case["must_accept"]
+
+
+def test_an_unknown_key_may_not_sign(path: Path) -> None:
+    with Ledger.open(path, key=MALLORY.key) as book, pytest.raises(KeyRefusedError):
+        book.append(note())
+
+
+def test_a_revoked_key_may_not_sign_even_through_a_handle_opened_before(path: Path) -> None:
+    with Ledger.open(path, key=RUNNER.key) as book, Ledger.open(path, key=OWNER.key) as owner:
+        book.append(note())
+        owner.revoke(RUNNER.id, reason="left")
+        for _ in range(2):
+            with pytest.raises(KeyRefusedError):
+                book.append(note())
+    assert walk(path)[-1]["type"] == "key.revoked"
+
+
+def test_a_rotated_key_may_not_sign_and_its_successor_may(path: Path) -> None:
+    with Ledger.open(path, key=RUNNER.key) as book, Ledger.open(path, key=OWNER.key) as owner:
+        owner.rotate(RUNNER.id, by=REVIEWER.public, name="runner-2")
+        with pytest.raises(KeyRefusedError):
+            book.append(note())
+    with Ledger.open(path, key=REVIEWER.key) as book:
+        book.append(note())
+    assert verdict(path).outcome == "VERIFIED"
+
+
+def test_a_key_may_not_sign_before_it_is_authorised(path: Path) -> None:
+    with Ledger.open(path, key=MALLORY.key) as book, Ledger.open(path, key=OWNER.key) as owner:
+        with pytest.raises(KeyRefusedError):
+            book.append(note())
+        owner.authorize(MALLORY.public, name="mallory", roles=["runner"])
+        book.append(note())
+    assert verdict(path).outcome == "VERIFIED"
+
+
+def test_an_entry_signed_one_before_its_authorisation_stops_the_writer(path: Path) -> None:
+    forge = Forge.behind(lines_of(path))
+    append_foreign(path, forge.add(MALLORY))
+    append_foreign(path, forge.add(OWNER, "key.authorized", MALLORY.record(["runner"])))
+    with pytest.raises(MalformedError):
+        Ledger.open(path, key=OWNER.key)
+    assert ("key.unknown", 3) in codes(path)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event("key.authorized", "", MALLORY.record(["owner"])),
+        Event("key.revoked", "", {"key": OWNER.id, "reason": "coup"}),
+        Event("key.rotated", "", {"key": OWNER.id, "by": MALLORY.record()}),
+    ],
+    ids=lambda event: event.type,
+)
+def test_a_key_event_needs_an_owner(path: Path, event: Event) -> None:
+    with Ledger.open(path, key=RUNNER.key) as book:
+        with pytest.raises(KeyRefusedError):
+            book.append(event)
+        book.append(note())
+    assert verdict(path).outcome == "VERIFIED"
+
+
+def test_a_role_with_every_pattern_is_still_no_owner(tmp_path: Path) -> None:
+    """``key.*`` entries need the role *named* owner, whatever other patterns say."""
+    roles = {"owner": ["*"], "king": ["*", "key.*"]}
+    path = tmp_path / "book.jsonl"
+    with Ledger.create(path, name="demo", key=OWNER.key, roles=roles) as book:
+        book.authorize(RUNNER.public, name="runner", roles=["king"])
+    with Ledger.open(path, key=RUNNER.key) as book, pytest.raises(KeyRefusedError):
+        book.authorize(MALLORY.public, name="mallory", roles=["owner"])
+
+
+def test_a_key_event_without_authority_does_not_silence_an_honest_key(path: Path) -> None:
+    """Refused by writers; and verifiers let it have no effect."""
+    forge = Forge.behind(lines_of(path))
+    append_foreign(path, forge.add(RUNNER, "key.revoked", {"key": WRAPPER.id, "reason": "no"}))
+    append_foreign(path, forge.add(WRAPPER))
+    with pytest.raises(MalformedError):
+        Ledger.open(path, key=OWNER.key)
+    assert codes(path) == {("key.role", 3)}
+
+
+def test_the_last_owner_is_not_revoked(path: Path) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        with pytest.raises(MalformedError):
+            book.revoke(OWNER.id, reason="tired")
+        book.authorize(REVIEWER.public, name="second", roles=["owner"])
+        book.revoke(OWNER.id, reason="tired")
+        with pytest.raises(KeyRefusedError):
+            book.append(note())
+    with Ledger.open(path, key=REVIEWER.key) as book, pytest.raises(MalformedError):
+        book.revoke(REVIEWER.id, reason="tired too")
+
+
+def test_the_last_owner_is_not_rotated_to_a_key_that_is_not_held(path: Path) -> None:
+    """A mistyped key would leave the ledger without an owner for ever."""
+    with Ledger.open(path, key=OWNER.key) as book:
+        for _ in range(2):
+            with pytest.raises(MisuseError, match="last owner"):
+                book.rotate(OWNER.id, by=MALLORY.public, name="owner-2")
+        book.append(note())
+        book.rotate(OWNER.id, by=REVIEWER.key, name="owner-2")
+    with Ledger.open(path, key=REVIEWER.key) as book:
+        book.append(note())
+    assert verdict(path).outcome == "VERIFIED"
+
+
+def test_the_last_owner_is_not_rotated_away_through_a_raw_event_either(path: Path) -> None:
+    data = {"key": OWNER.id, "by": MALLORY.record()}
+    with Ledger.open(path, key=OWNER.key) as book, pytest.raises(MisuseError):
+        book.append(Event("key.rotated", "", data))
+
+
+def test_two_owners_do_not_take_each_other_out_in_one_batch(path: Path) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        book.authorize(REVIEWER.public, name="second", roles=["owner"])
+        with pytest.raises(LedgerError):
+            book.append_batch(
+                [
+                    Event("key.revoked", "", {"key": REVIEWER.id, "reason": "a"}),
+                    Event("key.rotated", "", {"key": OWNER.id, "by": MALLORY.record()}),
+                ]
+            )
+        assert book.append(note()).seq == 4
+    with Ledger.open(path, key=REVIEWER.key) as book:
+        book.append(note())
+    assert verdict(path).outcome == "VERIFIED"
+
+
+@pytest.mark.parametrize(
+    ("public", "name"),
+    [
+        (RUNNER.public, "runner-again"),
+        (MALLORY.public, "runner"),
+        (OWNER.public, "other"),
+        (MALLORY.public, "gone"),
+        (REVIEWER.public, "back"),
+    ],
+)
+def test_a_key_and_a_name_enter_a_register_once_ever(path: Path, public: bytes, name: str) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        book.authorize(REVIEWER.public, name="gone", roles=["reviewer"])
+        book.revoke(REVIEWER.id, reason="gone")
+        with pytest.raises(MalformedError):
+            book.authorize(public, name=name, roles=["runner"])
+        with pytest.raises(MalformedError):
+            book.rotate(RUNNER.id, by=public, name=name)
+
+
+def test_a_role_that_entry_0_does_not_name_is_not_given(path: Path) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        for roles in (["king"], ["runner", "king"], ["Owner"]):
+            with pytest.raises(MalformedError):
+                book.authorize(MALLORY.public, name="mallory", roles=roles)
+
+
+def test_a_key_that_is_out_is_revoked_again_only_to_say_since_when_it_was_bad(path: Path) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        book.revoke(RUNNER.id, reason="left")
+        with pytest.raises(MalformedError):
+            book.revoke(RUNNER.id, reason="left")
+        with pytest.raises(MalformedError):
+            book.rotate(RUNNER.id, by=MALLORY.public, name="runner-2")
+        for since in (-1, 5, 2**53):
+            with pytest.raises(LedgerError):
+                book.revoke(RUNNER.id, reason="stolen", compromised_since=since)
+        book.revoke(RUNNER.id, reason="stolen", compromised_since=3)
+    assert walk(path)[-1]["data"]["compromised_since"] == 3
+
+
+def test_a_second_genesis_is_refused(path: Path) -> None:
+    data = walk(path)[0]["data"]
+    with Ledger.open(path, key=OWNER.key) as book:
+        for _ in range(2):
+            with pytest.raises(MisuseError):
+                book.append(Event("ledger.created", "", data))
+    forge = Forge.behind(lines_of(path))
+    append_foreign(path, forge.genesis())
+    with pytest.raises(MalformedError):
+        Ledger.open(path, key=OWNER.key)
+
+
+def test_a_key_event_in_a_batch_is_signed_itself_and_acts_at_once(path: Path) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        book.append_batch(
+            [
+                note(),
+                Event("key.authorized", "", MALLORY.record(["runner"])),
+                note(),
+                Event("key.revoked", "", {"key": RUNNER.id, "reason": "left"}),
+                note(),
+                note(),
+            ]
+        )
+    assert [entry["signed"] for entry in walk(path)[3:]] == [False, True, False, True, False, True]
+    assert verdict(path).outcome == "VERIFIED"
+
+
+def test_an_owner_who_goes_out_in_a_batch_signs_nothing_after_it(path: Path) -> None:
+    with Ledger.open(path, key=OWNER.key) as book:
+        book.authorize(REVIEWER.public, name="second", roles=["owner"])
+        with pytest.raises(KeyRefusedError):
+            book.append_batch(
+                [Event("key.revoked", "", {"key": OWNER.id, "reason": "bye"}), note()]
+            )
+        assert book.append(note()).seq == 4
+
+
+def test_a_key_found_inside_the_ledger_is_not_an_anchor(tmp_path: Path) -> None:
+    """Mallory's own ledger is as good as any; only the id from outside tells."""
+    forge = Forge()
+    forge.genesis(MALLORY.record(["owner"], name="owner"), by=MALLORY)
+    found = verdict(forge.write(tmp_path / "book.jsonl"))
+    assert (found.outcome, found.reading.anchored) == ("VERIFIED", False)
+
+
+def test_the_seed_is_not_shown(tmp_path: Path) -> None:
+    key = Key.generate("secret")
+    assert key.seed.hex() not in repr(key) + str(key)
+    key.write(tmp_path / "key")
+    assert key.seed not in (tmp_path / "key.pub").read_bytes()
+
+
+def test_an_entry_under_a_non_canonical_base64_key_is_refused(path: Path) -> None:
+    """Two texts for one key would be two registrations of it."""
+    public = base64.b64encode(MALLORY.public).decode()
+    twisted = public[:-2] + chr(ord(public[-2]) + 1) + "="
+    assert base64.b64decode(twisted) == MALLORY.public
+    with Ledger.open(path, key=OWNER.key) as book, pytest.raises(MalformedError):
+        record = {"alg": "ed25519", "public": twisted, "name": "m", "roles": ["runner"]}
+        book.append(Event("key.authorized", "", record))
+
+
+def test_an_r_that_is_not_reduced_is_refused() -> None:
+    for y in range(2, 19):
+        r = (FIELD + y).to_bytes(32, "little")
+        assert not verify(OWNER.public, r + bytes(32), b"m")
+
+
+def test_an_entry_whose_signature_covers_another_payload_type_is_refused(tmp_path: Path) -> None:
+    forge = Forge()
+    forge.genesis()
+    raw = entry_bytes(
+        v=1, ledger=forge.ledger, seq=1, prev=forge.prev, id="a", time="2026-01-15T10:00:00.000000Z",
+        key=OWNER.id, signed=True, type="x.a", subject="", data={},
+    )  # fmt: skip
+    other = b"DSSEv1 16 application/json %d " % len(raw) + raw
+    forge.lines.append(frame(raw, digest_of(raw), OWNER.private.sign(other)))
+    path = forge.write(tmp_path / "book.jsonl")
+    with pytest.raises(MalformedError):
+        Ledger.open(path, key=OWNER.key)

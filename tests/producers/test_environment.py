@@ -1,0 +1,117 @@
+"""What is captured of a run's circumstances, and what is not."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from ledger.events import check as check_payload
+from producers.runs.environment import ALLOWLIST, capture, environment_text
+from producers.runs.redact import MASK
+
+CANARY = "c4n4ry-S3cret-0123456789"
+ENV = {
+    "CUDA_VISIBLE_DEVICES": "0",
+    "SLURM_JOB_ID": "7",
+    "WORLD_SIZE": "1",
+    "PYTHONHASHSEED": "0",
+    "VERISCOPE_TOKEN": CANARY,
+    "LEDGER_KEY": "/home/ada/.ssh/id_ed25519",
+    "HOME": "/home/ada",
+    "AWS_SECRET_ACCESS_KEY": "aws-" + CANARY,
+    "RANKED": "no",
+}
+
+
+def test_only_allow_listed_variables_are_captured(tmp_path: Path) -> None:
+    found = capture(["train"], env=ENV, cwd=tmp_path)
+    assert found.env == {
+        "CUDA_VISIBLE_DEVICES": "0",
+        "LEDGER_KEY": MASK,
+        "PYTHONHASHSEED": "0",
+        "SLURM_JOB_ID": "7",
+        "VERISCOPE_TOKEN": MASK,
+        "WORLD_SIZE": "1",
+    }
+    assert found.redactions_applied
+    assert found.env_capture()["allowlist"] == list(ALLOWLIST)
+
+
+def test_redactions_applied_is_false_when_no_rule_matched_a_captured_key(tmp_path: Path) -> None:
+    env = {"RANK": "0", "AWS_SECRET_ACCESS_KEY": CANARY}
+    assert not capture(["train"], env=env, cwd=tmp_path).redactions_applied
+
+
+def test_the_value_of_a_secret_variable_is_masked_in_the_arguments_too(tmp_path: Path) -> None:
+    found = capture(["train", "--note", f"with {CANARY}"], env=ENV, cwd=tmp_path)
+    assert found.argv == ("train", "--note", f"with {MASK}")
+
+
+def test_no_secret_is_in_what_is_written(tmp_path: Path) -> None:
+    found = capture(["train", f"--password={CANARY}"], env=ENV, cwd=tmp_path)
+    outdir = tmp_path / CANARY
+    opened = json.dumps(found.opened(kind="command", outdir=outdir, runner_key="0" * 64))
+    config = found.resolved_config(kind="command", run_id="r", outdir=outdir, ts_utc="t")
+    assert CANARY not in opened
+    assert CANARY not in json.dumps(config)
+    assert CANARY not in repr(found)
+
+
+def test_run_opened_fits_the_published_schema_even_with_arguments_that_are_not_utf_8(
+    tmp_path: Path,
+) -> None:
+    odd = os.fsdecode(b"--name=\xff\xfe")
+    found = capture(["train", odd, "two\nlines"], env={"RANK": os.fsdecode(b"\x80")}, cwd=tmp_path)
+    opened = found.opened(kind="command", outdir=tmp_path, runner_key="0" * 64)
+    data = json.dumps(opened, ensure_ascii=False).encode()
+    check_payload("run.opened", data)
+    assert opened["argv"] == ["train", r"--name=\xff\xfe", "two\nlines"]
+    assert opened["env"] == {"RANK": r"\x80"}
+
+
+def test_the_configuration_has_the_members_of_the_seed(tmp_path: Path) -> None:
+    found = capture(["train"], env=ENV, cwd=tmp_path)
+    config = found.resolved_config(kind="gpt", run_id="r1", outdir=tmp_path, ts_utc="t")
+    assert set(config) >= {
+        "schema_version",
+        "ts_utc",
+        "package",
+        "git_sha",
+        "run",
+        "argv",
+        "env",
+        "env_capture",
+        "determinism_status",
+        "dependencies",
+    }
+    assert config["run"] == {"kind": "gpt", "run_id": "r1", "outdir": str(tmp_path)}
+    assert config["determinism_status"]["pyhashseed_ok"] is True
+    assert config["determinism_status"]["cublas_config_ok"] is False
+
+
+def test_a_directory_without_git_is_no_reason_to_fail(tmp_path: Path) -> None:
+    found = capture(["train"], env={}, cwd=tmp_path)
+    assert (found.git_sha, found.git_dirty) == (None, None)
+
+
+def test_the_commit_is_captured_and_whether_the_tree_was_dirty(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "a.txt").write_text("a", encoding="utf-8")
+    git("add", "a.txt")
+    git("commit", "-q", "-m", "a")
+    clean = capture(["train"], env={}, cwd=tmp_path)
+    assert (clean.git_sha, clean.git_dirty) == (git("rev-parse", "HEAD"), False)
+    (tmp_path / "a.txt").write_text("b", encoding="utf-8")
+    assert capture(["train"], env={}, cwd=tmp_path).git_dirty is True
+
+
+def test_the_environment_text_names_interpreter_platform_and_packages() -> None:
+    text = environment_text()
+    assert text.startswith("python: 3.")
+    assert "\nplatform: " in text
+    assert "\npydantic==" in text

@@ -1,0 +1,364 @@
+import html
+import json
+import re
+from pathlib import Path
+
+import make_golden
+import pytest
+import story
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from projections import PROJECTIONS, project
+from projections.document import (
+    Block,
+    Heading,
+    Listing,
+    Paragraph,
+    Quoted,
+    Table,
+    to_markdown,
+    to_text,
+)
+from projections.escape import markdown_code, plain_quote, visible, visible_json
+
+GOLDEN = Path(__file__).parent / "golden"
+INVISIBLE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)
+
+
+def report(entries: list[story.Entry]) -> dict[str, str]:
+    made = project([PROJECTIONS["report"]()], entries)
+    return {path: content.decode() for path, content in made.items()}
+
+
+def page(entries: list[story.Entry]) -> str:
+    return report(entries)["report.md"]
+
+
+def row(text: str, name: str) -> str:
+    """The value beside *name* in a table."""
+    found = re.search(rf"^\| {re.escape(name)} +\| (.*?) *\|$", text, re.MULTILINE)
+    assert found is not None, f"no row {name} in:\n{text}"
+    return found[1]
+
+
+def test_the_golden_files_are_what_is_made_today() -> None:
+    """After a change that is meant: python tests/projections/make_golden.py, and read the diff."""
+    made = make_golden.files()
+    kept = {
+        path.relative_to(GOLDEN).as_posix(): path.read_bytes()
+        for path in GOLDEN.rglob("*")
+        if path.is_file()
+    }
+    assert made.keys() == kept.keys()
+    for path in sorted(made):
+        assert made[path] == kept[path], path
+
+
+def test_the_report_has_the_skeleton_of_the_seed() -> None:
+    text = page(story.fail_then_pass().entries)
+    assert text.startswith("# Run report: `0197f3c2-demo`\n")
+    for name in (
+        "Run ID",
+        "Status",
+        "Wrapper Exit",
+        "Runner Exit",
+        "gate_preset",
+        "Started",
+        "Ended",
+        "Window Signature",
+    ):
+        assert row(text, name)
+    sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert sections == [
+        "Gate Summary",
+        "Training",
+        "Injected faults",
+        "Metrics",
+        "Artifacts",
+        "How to check this page",
+    ]
+
+
+def test_the_text_report_says_the_same_as_the_markdown_one() -> None:
+    files = report(story.fail_then_pass().entries)
+    words = [re.findall(r"[A-Za-z0-9_.]+", text.replace("```text", "")) for text in files.values()]
+    assert words[0] == words[1]
+
+
+def test_the_report_says_where_in_which_ledger_it_was_made() -> None:
+    entries = story.fail_then_pass().entries
+    text = page(entries)
+    assert entries[0].hash in text
+    assert entries[-1].hash in text
+    assert f"Made from {len(entries)} entries, 0 to {len(entries) - 1}" in text
+    assert f"ledger project report . --at {len(entries)}" in text
+
+
+def test_a_skip_is_never_shown_as_a_pass() -> None:
+    text = page(story.partial())
+    assert "**SKIP**: no gate check was evaluated. That is not a pass." in text
+    assert "**PARTIAL**: the run was never closed" in text
+    assert "**PASS**" not in text
+    (counts,) = re.findall(r"^\| +1 \| .*$", text, re.MULTILINE)
+    assert re.findall(r"\d+", counts) == ["1", "0", "0", "1", "0", "0"]
+    assert re.search(r"^20  \.$", text, re.MULTILINE)
+
+
+def test_skips_beside_passes_are_counted_out_loud() -> None:
+    made = story.Story()
+    made.open("r")
+    made.plan("r")
+    made.gate("r", 10, "skip")
+    made.gate("r", 20, "pass")
+    made.close("r")
+    text = page(made.entries)
+    assert "**PASS**: all of 1 evaluated checks passed. 1 skipped, which is not a pass." in text
+
+
+def test_a_crashed_runner_is_told_at_the_top_whatever_its_gates_said() -> None:
+    made = story.Story()
+    made.open("r")
+    made.plan("r")
+    made.gate("r", 10, "pass")
+    made.close("r", status="user_code_failure", exit_code=None, signal="SIGKILL")
+    text = page(made.entries)
+    assert "**CRASHED**" in text.partition("| Field")[0]
+    assert row(text, "Runner Exit") == "signal `SIGKILL`"
+    assert row(text, "Wrapper Exit") == "2"
+
+
+def test_what_is_missing_or_left_out_is_said() -> None:
+    made = story.Story()
+    made.gate("r", 10, "pass")
+    made.add("gate.checked", "run/r", {"nonsense": 1})
+    text = page(made.entries)
+    assert "- No run.opened was recorded for this run." in text
+    assert "- No plan was recorded" in text
+    assert "- 1 of its events do not fit their schema" in text
+    assert "CRASHED" not in text
+
+
+def test_the_delay_of_a_detection_is_counted_from_the_fault() -> None:
+    text = page(story.fail_then_pass().entries)
+    assert re.search(r"\| +150 \| `random` \| +50% \| 10 iterations +\| 30 iterations +\|", text)
+
+
+def test_a_fault_that_nothing_followed_was_detected_by_none() -> None:
+    made = story.Story()
+    made.open("r")
+    made.plan("r")
+    made.gate("r", 10, "fail")
+    made.fault("r", 20)
+    made.close("r")
+    text = page(made.entries)
+    assert re.search(r"\| +20 \| `random` \| +50% \| none +\| none +\|", text)
+    assert re.search(r"^10  F!$", text, re.MULTILINE)
+
+
+def test_a_long_run_shows_the_worst_of_the_checks_behind_a_mark() -> None:
+    made = story.Story()
+    made.open("r")
+    made.plan("r")
+    for number in range(1202):
+        decision = {5: "fail", 31: "warn", 62: "skip"}.get(number, "pass")
+        made.gate("r", number, decision)
+    made.close("r")
+    text = page(made.entries)
+    strip = text.partition("```text\n")[2].partition("```")[0].splitlines()
+    marks = "".join(line.split(maxsplit=1)[1].replace(" ", "") for line in strip)
+    assert "Each mark stands for 3 gate checks and shows the worst of them" in text
+    assert len(marks) == 401
+    assert {place: mark for place, mark in enumerate(marks) if mark != "p"} == {
+        1: "F",
+        10: "W",
+        20: ".",
+    }
+
+
+def test_long_tables_are_cut_and_say_so() -> None:
+    made = story.Story()
+    made.open("r")
+    made.plan("r", model={f"knob{number}": number for number in range(30)})
+    made.metrics("r", 1, **{f"m{number:02}": number for number in range(40)})
+    for number in range(20):
+        made.gate("r", number, "fail")
+        made.fault("r", number)
+    for number in range(27):
+        made.fault("r", number)
+        made.artifact("r", f"file{number}")
+    text = page(made.entries)
+    for line in ("… and 6 more.", "… and 16 more.", "… and 23 more.", "… and 3 more."):
+        assert line in text
+    assert "… and 8 more that warned or failed." in text
+
+
+def test_a_ledger_without_runs_still_has_a_report() -> None:
+    assert "This ledger holds no run." in page(story.Story().entries)
+    assert "This ledger holds no run." in page([])
+
+
+def test_several_runs_have_an_overview_and_a_report_each() -> None:
+    files = report(story.several_runs("first", "../x").entries)
+    assert set(files) > {"report.md", "report.txt", "runs/first/report.md"}
+    assert len(files) == 6
+    assert "| `first` " in files["report.md"]
+    assert "`runs/first/report.md`" in files["report.md"]
+
+
+# Hostile texts
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.txt"])
+@settings(max_examples=60, deadline=None)
+@given(entries=story.stories())
+def test_nothing_hidden_reaches_a_report(name: str, entries: list[story.Entry]) -> None:
+    text = report(entries)[name]
+    assert not INVISIBLE.search(text)
+    assert "\n#  " not in text
+
+
+@settings(max_examples=60, deadline=None)
+@given(entries=story.stories())
+def test_no_text_leaves_its_place_in_the_markdown(entries: list[story.Entry]) -> None:
+    """Outside of code spans the page has words of ours alone, and tables stay rectangular."""
+    for text in (page(entries), page(story.hostile())):
+        without_listings = re.sub(r"^```text\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+        bare = re.sub(r"`[^`\n]*`", "CODE", without_listings)
+        assert "`" not in bare
+        assert not re.search(r"[<>\[\]\\]|https?:|www\.|javascript", bare)
+        assert "<" not in text
+        for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+            assert len({line.count("|") for line in table.splitlines()}) == 1
+        headings = re.findall(r"^#+ .*$", bare, re.MULTILINE)
+        assert all(
+            re.fullmatch(r"#+ [A-Za-z_ :]+(CODE)?|#+ .*\(empty\)", line) for line in headings
+        )
+
+
+def test_a_sentence_of_ours_cannot_be_forged_by_a_name() -> None:
+    made = story.Story()
+    made.open("x\n\n**PASS**: all of 9 evaluated checks passed.")
+    made.plan("x\n\n**PASS**: all of 9 evaluated checks passed.")
+    lines = page(made.entries).splitlines()
+    assert not [line for line in lines if line.startswith("**PASS**")]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_code_span_holds_whatever_is_put_into_it(text: str) -> None:
+    span = markdown_code(text, limit=10**6)
+    assert span == "(empty)" if not text else re.fullmatch(r"`[^`|<>\n]+`", span)
+    assert not INVISIBLE.search(span)
+    assert html.escape(span, quote=False).replace("&amp;", "&") == span
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_what_is_shown_can_be_read_back(text: str) -> None:
+    """Two texts are never shown alike: an escape cannot be forged by its own spelling."""
+    for shown in (visible(text, limit=10**6), markdown_code(text or "-", limit=10**6)[1:-1]):
+        back = re.sub(r"\\u\{([0-9a-f]+)\}", lambda match: chr(int(match[1], 16)), shown)
+        assert back in {text, "-"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain-name/0.1", "plain-name/0.1"),
+        ("owner 72cd6e84", '"owner 72cd6e84"'),
+        ("runner]", '"runner]"'),
+        ("two  spaces", '"two  spaces"'),
+        (" lead", '" lead"'),
+        ("", '""'),
+        ('say "x"', '"say \\u{22}x\\u{22}"'),
+        ("\x1b[31m", '"\\u{1b}[31m"'),
+        ("a\u202eb", "a\\u{202e}b"),
+        ("日本語-é", "日本語-é"),
+    ],
+)
+def test_a_name_in_plain_text_is_quoted_where_it_could_pass_for_more(text: str, shown: str) -> None:
+    assert plain_quote(text) == shown
+
+
+def test_a_payload_of_an_unknown_type_is_shown_as_json_with_nothing_hidden() -> None:
+    shown = visible_json({"a\x1b": "\u202e\\ \U000e0041"}, limit=99)
+    assert shown == r'{"a\u001b":"\u202e\\ \udb40\udc41"}'
+    assert json.loads(shown) == {"a\x1b": "\u202e\\ \U000e0041"}
+
+
+def test_a_long_text_is_cut_and_says_by_how_much() -> None:
+    assert visible("x" * 100, limit=10) == "xxxxxxxxx… (+91)"
+    assert visible("x" * 10, limit=10) == "x" * 10
+
+
+def test_a_document_has_two_looks() -> None:
+    blocks: list[Block] = [
+        Heading(2, "Title"),
+        Paragraph(("See ", Quoted("a|b"))),
+        Table(("N", "Name"), (("1", Quoted("x")), ("22222", "longer")), right=frozenset({0})),
+        Listing(("run it",)),
+    ]
+    assert to_markdown(blocks).decode() == (
+        "## Title\n\nSee `a\\u{7c}b`\n\n"
+        "|     N | Name   |\n| ----: | ------ |\n|     1 | `x`    |\n| 22222 | longer |\n\n"
+        "```text\nrun it\n```\n"
+    )
+    assert to_text(blocks).decode() == (
+        "Title\n-----\n\nSee a|b\n\n    N  Name\n    1  x\n22222  longer\n\n    run it\n"
+    )
+
+
+# The timeline
+
+
+@settings(max_examples=60, deadline=None)
+@given(entries=story.stories())
+def test_the_timeline_has_one_line_for_each_entry(entries: list[story.Entry]) -> None:
+    text = project([PROJECTIONS["timeline"]()], entries)["timeline.txt"].decode()
+    lines = text.split("\n")
+    assert len(lines) == len(entries) + 1
+    assert [int(line.split()[0]) for line in lines[:-1]] == [entry.seq for entry in entries]
+    assert not INVISIBLE.search(text)
+
+
+def test_the_timeline_names_signers_as_the_ledger_does_and_shows_their_key() -> None:
+    made = story.Story()
+    made.add("key.authorized", "", story.authorized(story.RUNNER, "runner"), key=story.OWNER)
+    made.add("key.authorized", "", story.authorized(story.RUNNER, "owner"), key=story.RUNNER)
+    made.metrics("r", 1, loss=2)
+    made.add("x.note", "", {"a": 1}, key=b"\x09" * 32)
+    lines = project([PROJECTIONS["timeline"]()], made.entries)["timeline.txt"].decode().splitlines()
+    runner = story.key_id(story.RUNNER)[:8]
+    assert lines[3].endswith(f"iter 1 loss=2  [runner {runner}, in batch]")
+    assert lines[4].endswith(f'{{"a":1}}  [? {story.key_id(bytes([9]) * 32)[:8]}]')
+
+
+def test_the_timeline_tells_every_event_of_the_vocabulary_in_words() -> None:
+    made = story.fail_then_pass()
+    owner, runner = story.key_id(story.OWNER), story.key_id(story.RUNNER)
+    made.add(
+        "ledger.recovered",
+        "",
+        {
+            "side_file": "torn-1",
+            "sha256": story.SHA,
+            "bytes": 9,
+            "entries": 2,
+            "hashes": [story.SHA],
+            "part": 1,
+            "parts": 1,
+        },
+    )
+    by = {"alg": "ed25519", "public": story.public_text(b"\4" * 32), "name": "next"}
+    made.add("key.rotated", "", {"key": runner, "by": by}, key=story.OWNER)
+    revoked = {"key": owner, "reason": "lost", "compromised_since": 3}
+    made.add("key.revoked", "", revoked, key=story.OWNER)
+    made.add("blob.erased", "", {"sha256": story.SHA, "reason": "asked to"})
+    made.metrics("r", 1, **{f"m{number}": number for number in range(10)})
+    lines = project([PROJECTIONS["timeline"]()], made.entries)["timeline.txt"].decode().splitlines()
+    assert "2 torn entries moved to torn-1" in lines[-5]
+    assert f"{runner[:8]} gives way to next " in lines[-4]
+    assert f"{owner[:8]}: lost, compromised since entry 3" in lines[-3]
+    assert json.dumps({"sha256": story.SHA}, separators=(",", ":"))[:-1] in lines[-2]
+    assert "m7=7 +2" in lines[-1]
