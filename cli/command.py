@@ -1,5 +1,6 @@
 """What all commands share: ``--json``, a help text, and errors that know their place."""
 
+import gc
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -92,6 +93,7 @@ def _note_json(ctx: click.Context, param: click.Parameter, value: object) -> Non
 def _answering(function: Callable[P, Answer]) -> Callable[P, int]:
     @wraps(function)
     def answer(*args: P.args, **kwargs: P.kwargs) -> int:
+        gc.enable()
         try:
             result = function(*args, **kwargs)
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):

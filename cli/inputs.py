@@ -1,4 +1,4 @@
-"""Events as users give them: read strictly, kept as they were written but for whitespace.
+"""Events as users give them: read strictly, but for whitespace.
 
 What is not strict JSON (format.md section 2) is refused here, before anything is
 signed: duplicate names, NaN, integers that readers see differently.
@@ -6,6 +6,7 @@ signed: duplicate names, NaN, integers that readers see differently.
 
 import re
 from pathlib import Path
+from typing import Any
 
 from ledger.entry import Event, Head
 from ledger.errors import MalformedError, MisuseError
@@ -13,67 +14,60 @@ from ledger.strictjson import MAX_DEPTH, parse
 
 MAX_INPUT = 1 << 20
 """More than any entry can hold, escapes included; larger things go to a blob."""
+_SPACES = (b" ", b"\t", b"\r", b"\n")
 _MEMBERS = {"type", "subject", "data", "id"}
-_NEEDED = {"type", "data"}
-_SPACE_OR_STRING = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+', re.DOTALL)
-_HEAD = re.compile(r"(0|[1-9][0-9]{0,15}):([0-9a-f]{64})")
+_EXPECTED = 'expected {"type":…,"subject":…,"data":{…}} and, if you like, "id"'
 
 
-def payload(text: bytes, *, what: str) -> bytes:
-    """Return the JSON object in *text* without whitespace, to be recorded.
+def payload(text: bytes, *, what: str, depth: int = MAX_DEPTH - 1) -> dict[str, Any]:
+    """Return the JSON object in *text*.
 
     Raises:
         MisuseError: It is not a strict JSON object.
     """
-    compact = _compact(text, what)
+    if len(text) > MAX_INPUT:
+        raise MisuseError(f"{what}: more than {MAX_INPUT} bytes: put it into a blob (--blob FILE)")
+    if any(space in text for space in _SPACES):
+        text = _compact(text, what)
     try:
-        parse(compact, depth=MAX_DEPTH - 1)
+        return parse(text, depth=depth)
     except MalformedError as error:
-        raise _refused(error, what) from error
-    return compact
+        raise MisuseError(f"{what}: {error.reason}{_advice(error.reason)}") from error
 
 
-def read_payload(path: Path) -> bytes:
+def read_payload(path: Path) -> dict[str, Any]:
     """Return the payload that a file holds.
 
     Raises:
         MisuseError: There is no such file, or it is not a strict JSON object.
     """
+    what = f"data file {path}"
     try:
         with path.open("rb") as file:
             text = file.read(MAX_INPUT + 1)
     except OSError as error:
-        raise MisuseError(f"data file {path}: {error.strerror}") from error
-    return payload(text, what=f"data file {path}")
+        raise MisuseError(f"{what}: {error.strerror}") from error
+    return payload(text, what=what)
 
 
 def event(line: bytes, *, what: str) -> Event:
-    """Return the event on a line of NDJSON: ``{"type","subject","data","id"?}``.
+    """Return the event on a line of NDJSON.
 
     Raises:
-        MisuseError: It is not such an object.
+        MisuseError: The line is not such an object.
     """
-    import msgspec
-
-    compact = _compact(line, what)
-    try:
-        members = parse(compact)
-    except MalformedError as error:
-        raise _refused(error, what) from error
+    members = payload(line, what=what, depth=MAX_DEPTH)
     if unknown := sorted(set(members) - _MEMBERS):
-        raise MisuseError(f"{what}: unknown member {unknown[0]!r}: expected {_expected()}")
-    if missing := sorted(_NEEDED - set(members)):
-        raise MisuseError(f"{what}: no member {missing[0]!r}: expected {_expected()}")
-    texts = {name: members.get(name, "") for name in ("type", "subject", "id")}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise MisuseError(f"{what}: {name} is not a string")
-    if not isinstance(members["data"], dict):
-        raise MisuseError(f"{what}: data is not an object")
-    data = bytes(msgspec.json.decode(compact, type=dict[str, msgspec.Raw])["data"])
+        raise MisuseError(f"{what}: unknown member {unknown[0]!r}: {_EXPECTED}")
+    texts = [members.get("type"), members.get("subject", ""), members.get("id", "x")]
+    if not all(isinstance(text, str) for text in texts):
+        raise MisuseError(f"{what}: type, subject and id must be strings: {_EXPECTED}")
+    if not isinstance(members.get("data"), dict):
+        raise MisuseError(f"{what}: data must be an object: {_EXPECTED}")
     try:
-        event_id = texts["id"] if "id" in members else None
-        return Event(texts["type"], texts["subject"], data, event_id)
+        return Event(
+            members["type"], members.get("subject", ""), members["data"], members.get("id")
+        )
     except MisuseError as error:
         raise MisuseError(f"{what}: {error}") from error
 
@@ -86,17 +80,15 @@ def expected_head(text: str | None) -> Head | None:
     """
     if text is None:
         return None
-    match = _HEAD.fullmatch(text)
+    match = re.fullmatch(r"(0|[1-9][0-9]{0,15}):([0-9a-f]{64})", text)
     if match is None:
-        raise MisuseError(f"--expected-head {text[:80]!r}: expected SIZE:HASH, as in 12:9f2c… (64 hex)")
+        raise MisuseError(f"--expected-head {text[:80]!r}: expected SIZE:HASH, as in 12:9f2c…")
     return Head(int(match[1]), bytes.fromhex(match[2]))
 
 
 def _compact(text: bytes, what: str) -> bytes:
     """Drop whitespace outside strings, after making sure that it parts no two tokens."""
-    if len(text) > MAX_INPUT:
-        raise MisuseError(f"{what}: more than {MAX_INPUT} bytes: put it into a blob (--blob FILE)")
-    compact = _SPACE_OR_STRING.sub(rb"\1", text)
+    compact = re.sub(rb'(?s)("(?:[^"\\]|\\.)*")|[ \t\r\n]+', rb"\1", text)
     if len(compact) != len(text):
         _require_json(text, what)
     return compact
@@ -111,12 +103,7 @@ def _require_json(text: bytes, what: str) -> None:
         raise MisuseError(f"{what}: not JSON: {error}") from error
 
 
-def _refused(error: MalformedError, what: str) -> MisuseError:
-    advice = ""
-    if error.reason.startswith(("NaN", "Infinity", "-Infinity")):
-        advice = ': record it as the string "NaN", "Infinity" or "-Infinity"'
-    return MisuseError(f"{what}: {error.reason}{advice}")
-
-
-def _expected() -> str:
-    return '{"type":…,"subject":…,"data":{…},"id":…}'
+def _advice(reason: str) -> str:
+    if reason.startswith(("NaN", "Infinity", "-Infinity")):
+        return ': record it as the string "NaN", "Infinity" or "-Infinity"'
+    return ""

@@ -2,7 +2,6 @@
 
 import binascii
 import os
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,10 @@ _PASSPHRASE = "LEDGER_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, no
 _BEGIN = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _END = b"-----END OPENSSH PRIVATE KEY-----"
 _MAX_FILE = 65_536  # a key file has some 400 bytes
-_KIND = rb"\0\0\0\x0bssh-ed25519\0\0\0\x20"
-_PLAIN = re.compile(  # the file of PROTOCOL.key in OpenSSH: one key, no cipher
-    rb"openssh-key-v1\0\0\0\0\x04none\0\0\0\x04none\0\0\0\0\0\0\0\x01\0\0\0\x33"
-    + _KIND + rb"(.{32}).{4}(.{4})(.{4})" + _KIND + rb"(.{32})\0\0\0\x40(.{32})(.{32}).*",
-    re.DOTALL,
-)  # fmt: skip
+_KIND = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
+_NONE = b"\0\0\0\x04none"
+# PROTOCOL.key of OpenSSH: no cipher, no derivation, one key, and its public half.
+_PLAIN = b"openssh-key-v1\0" + _NONE * 2 + b"\0\0\0\0\0\0\0\x01\0\0\0\x33" + _KIND
 
 
 def default_path() -> Path:
@@ -119,10 +116,13 @@ def _plain_seed(path: Path) -> bytes | None:
         raw = binascii.a2b_base64(b"".join(body.split()))
     except (OSError, ValueError):
         return None
-    match = _PLAIN.fullmatch(raw)
-    # Both check numbers are equal, and the public key stands three times in the file.
-    whole = match and match[2] == match[3] and match[1] == match[4] == match[6]
-    return match[5] if match and whole else None
+    if not raw.startswith(_PLAIN):
+        return None
+    # Behind it: the public key, a length, a number twice, and the key as it began, with the seed.
+    public, rest = raw[len(_PLAIN) : len(_PLAIN) + 32], raw[len(_PLAIN) + 36 :]
+    whole = rest[:4] == rest[4:8] and rest[8:].startswith(_KIND + public + b"\0\0\0\x40")
+    seed = rest[8 + len(_KIND) + 36 :][:32]
+    return seed if whole and rest[8 + len(_KIND) + 68 :].startswith(public) else None
 
 
 def _comment(path: Path) -> str:

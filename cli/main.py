@@ -4,6 +4,8 @@ Start-up is part of the interface: ``--help`` imports no command, and a command
 imports only what it uses.
 """
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -11,9 +13,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-import click
+gc.disable()  # importing makes objects that stay: looking for garbage among them is a tenth of it
 
-from cli import VERSION, exits, table
+import click  # noqa: E402 - after the line above, which is about this one
+
+from cli import VERSION, exits, table  # noqa: E402 - see above
 
 
 class Terminated(BaseException):
@@ -70,12 +74,21 @@ def cli() -> None:
     """
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line *args*, and return its exit code."""
-    arguments = list(sys.argv[1:] if args is None else args)
+def main() -> NoReturn:
+    """Run this process's command line, and leave."""
+    code = run(sys.argv[1:])
+    # Taking the interpreter apart would cost a tenth of a short command, and all is done.
+    atexit._run_exitfuncs()  # noqa: SLF001 - what was promised to run at exit still runs
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line, and return its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = cli.main(arguments, prog_name="ledger", standalone_mode=False)
+        code = cli.main(list(arguments), prog_name="ledger", standalone_mode=False)
     except Terminated:
         return exits.TERMINATED
     except KeyboardInterrupt:
@@ -92,9 +105,9 @@ def main(args: Sequence[str] | None = None) -> int:
     return int(code or exits.OK)
 
 
-def _own(arguments: list[str]) -> list[str]:
+def _own(arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments that are ours: what comes after ``--`` is for the runner."""
-    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return arguments[: list(arguments).index("--")] if "--" in arguments else arguments
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -3,14 +3,12 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cli.exits import OK
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """The answer of a command; *text* is safe to show on a terminal."""
 
     name: str

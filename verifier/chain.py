@@ -84,6 +84,11 @@ class Chain:
         """The hash of entry 0 in hex, None if there is none."""
         return None if self.genesis_hash is None else self.genesis_hash.hex()
 
+    @property
+    def witnessed(self) -> bool:
+        """Whether somebody wants to see the entries."""
+        return self._story is not None
+
     # -- lines that may be anything
 
     def take(self, piece: Piece) -> None:
@@ -345,6 +350,12 @@ class Chain:
             self._run.add(seqs, key=segment.tail_key, line=self.line)
 
     # -- the end
+
+    def damaged(self, message: str) -> None:
+        """Report that the store cannot be read any further."""
+        self.findings.add("store.index", self._next_seq, self.line + 1, message)
+        self._sound_end = False
+        self._run.break_off()
 
     def finish(self) -> None:
         """Report what only the end of the ledger shows."""

@@ -5,6 +5,8 @@ signatures, batches, times, ids, the tree and the anchors (``format.md`` section
 and 9). What the events *mean* is judged by the :class:`Witness` that is handed in.
 """
 
+import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,9 @@ from verifier.chain import Chain, Witness
 from verifier.findings import Findings
 from verifier.jsonl import JsonlFile
 from verifier.late import look_again
-from verifier.lines import Blanks
 from verifier.policy import Policy
+from verifier.reader import Plan, read_jsonl, read_sqlite
+from verifier.sqlite import MAGIC, SqliteFile, StoreFault
 
 __all__ = ["KeyState", "Reading", "Witness", "verify"]
 
@@ -65,15 +68,50 @@ def verify(
         OSError: The file cannot be opened or read.
     """
     chain = Chain(policy, findings, story)
+    read = _read_sqlite if _is_sqlite(path) else _read_jsonl
+    store = read(path, chain, Plan(policy.jobs or _processors()), progress or _silent)
+    return _reading(chain, store)
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _silent(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def _read_jsonl(
+    path: Path, chain: Chain, plan: Plan, progress: Callable[[int, int], None]
+) -> str:
     with JsonlFile(path) as file:
-        for piece in file.pieces():
-            if isinstance(piece, Blanks):
-                chain.blanks(piece)
-            else:
-                chain.take(piece)
+        read_jsonl(chain, file, plan, witnessed=chain.witnessed, progress=progress)
         chain.finish()
         look_again(chain, file.pieces)
-    return _reading(chain, "jsonl")
+    return "jsonl"
+
+
+def _read_sqlite(
+    path: Path, chain: Chain, _: Plan, progress: Callable[[int, int], None]
+) -> str:
+    try:
+        with SqliteFile(path) as file:
+            try:
+                read_sqlite(chain, file, witnessed=chain.witnessed, progress=progress)
+            except StoreFault as fault:
+                chain.damaged(str(fault))
+            chain.finish()
+            with contextlib.suppress(StoreFault):  # it was reported when met first
+                look_again(chain, file.pieces)
+    except StoreFault as fault:
+        chain.damaged(str(fault))
+        chain.finish()
+    return "sqlite"
 
 
 def _reading(chain: Chain, store: str) -> Reading:

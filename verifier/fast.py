@@ -43,6 +43,7 @@ _REST = re.compile(
     rb'"subject":"([^"\\\x00-\x1f\x7f]{0,512})"'
 )
 _PUBLIC = re.compile(rb'"public":"([A-Za-z0-9+/]{43}=)"')
+_REFERENCE = b'"sha256":"'  # to a blob, unless its name is escaped
 _ID_BYTES = bytes(range(0x21, 0x7F))
 _MAX_ID = 128
 _MAX_HEADERS = 4096
@@ -73,16 +74,6 @@ class _Claim(NamedTuple):
 
     seq: int
     prev: bytes
-
-
-class _Hints(NamedTuple):
-    """Whether some line may hold an escaped U+0000, or refer to a blob."""
-
-    zero: bool
-    refers: bool
-
-
-_ANY = _Hints(zero=True, refers=True)
 
 
 @dataclass(slots=True)
@@ -126,17 +117,15 @@ class Fast:
 
     def block(self, data: bytes, offset: int) -> list[Part]:
         """Read the lines in *data*, which begins at *offset* of its file."""
-        number = data.count(b"\n")
-        if number * _SHORTEST > len(data) or not number:
-            return [Doubt(offset, offset + len(data))]
         lines = data.split(b"\n")
         rest = lines.pop()
+        if not lines or len(lines) * _SHORTEST > len(data):
+            return [Doubt(offset, offset + len(data))]
         places = [offset]
         for line in lines:
             offset += len(line) + 1
             places.append(offset)
-        hints = _Hints(b"\\u0000" in data, b'"sha256"' in data)
-        parts = self.lines(lines, hints)
+        parts = self.lines(lines, escapes=b"\\" in data)
         found: list[Part] = [
             msgspec.structs.replace(part, start=places[part.start], stop=places[part.stop])
             for part in parts
@@ -145,8 +134,11 @@ class Fast:
             _doubt(found, offset, offset + len(rest))
         return found
 
-    def lines(self, lines: list[bytes], hints: _Hints = _ANY) -> list[Part]:
-        """Read *lines*, without their LF; the parts lie at their indices."""
+    def lines(self, lines: list[bytes], *, escapes: bool = True) -> list[Part]:
+        """Read *lines*, without their LF, with escapes in some or in none.
+
+        The parts lie at their indices.
+        """
         parts: list[Part] = []
         at = 0
         while at < len(lines):
@@ -155,7 +147,7 @@ class Fast:
             if header is not None and int(header.group(2)) < _GREATEST_CLAIM:
                 claim = _Claim(int(header.group(2)), header.group(3)[1:-1])
                 columns = _Columns(key=header.group(6).decode())
-                stop = self._row(lines, at, columns=columns, claim=claim, hints=hints)
+                stop = self._row(lines, at, columns=columns, claim=claim, escapes=escapes)
                 if stop > at:
                     part = self._segment(columns, at, claim)
                     _doubt(parts, at, stop) if part is None else parts.append(part)
@@ -171,14 +163,15 @@ class Fast:
                 self.learn(base64.b64decode(found))
 
     def _row(  # noqa: C901, PLR0912, PLR0915 - the loop that everything waits for: few calls in it
-        self, lines: list[bytes], at: int, *, columns: _Columns, claim: _Claim, hints: _Hints
+        self, lines: list[bytes], at: int, *, columns: _Columns, claim: _Claim, escapes: bool
     ) -> int:
         """Read lines from *at* on into *columns*; return where the first one in doubt is."""
         begin = b'{"entry":{"v":1,"ledger":"' + self._ledger + b'","seq":%d,"prev":"%b","id":"'
         seq, prev, first, stop = claim.seq, claim.prev, at, len(lines)
         keep_digest, keep_id = columns.digests.append, columns.ids.append
-        keep_time, zero = columns.times.append, hints.zero
+        keep_time = columns.times.append
         rest, guess, size, look, run = _NO_REST, b"?", 0, False, 0
+        witnessed = self._witnessed
         while at < stop:
             line = lines[at]
             unsigned = line[-5:] == b"null}"
@@ -202,10 +195,10 @@ class Fast:
                 rest, guess = found, found.text
                 size = len(guess)
                 columns.rests.add(rest)
-                look = self._witnessed and (rest.seen or hints.refers)
+                look = rest.seen and self._witnessed
             data = line[key_at + size : -87] if unsigned else line[key_at + size : -173]
             try:
-                if _encode(_decode(data)) != data or (zero and b"\\u0000" in data):
+                if _encode(_decode(data)) != data or (escapes and b"\\u0000" in data):
                     raise ValueError  # noqa: TRY301 - as much in doubt as what msgspec refuses
             except ValueError:  # msgspec's own errors are some
                 if not _is_strict(entry):
@@ -220,7 +213,7 @@ class Fast:
                 columns.head = run if columns.head < 0 else columns.head
                 columns.signed += 1
                 run = 0
-            if look and (rest.seen or b'"sha256"' in entry):
+            if look or (witnessed and (_REFERENCE in data or (escapes and b"\\u" in data))):
                 sight = Sight(at - first, rest.type, rest.subject, rest.key, entry)
                 columns.seen.append(sight)
             keep_digest(prev)
@@ -234,9 +227,11 @@ class Fast:
     def _rest(self, known: bytes) -> _Rest | None:
         """Return what the part of a header behind the time says, None if it is in doubt."""
         cached = self._rests.get(known)
-        found = _REST.fullmatch(known)
-        if cached is not None or found is None or len(found.group(3)) > MAX_TYPE:
+        if cached is not None:
             return cached
+        found = _REST.fullmatch(known)
+        if found is None or len(found.group(3)) > MAX_TYPE:
+            return None
         key, signed, event_type, subject = found.groups()
         if event_type.startswith(b"key.") or event_type == b"ledger.created":
             return None  # what changes the register is read exactly

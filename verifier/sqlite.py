@@ -5,7 +5,9 @@ that both readings see the same rows. Only ``entry``, ``hash`` and ``sig`` are e
 other columns are an index, which must agree (``store.index``, ``format.md`` section 7).
 """
 
+import base64
 import sqlite3
+from binascii import hexlify
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +19,7 @@ from verifier.entries import Entry, leaf_hash
 from verifier.late import ChangedError
 from verifier.lines import MAX_ENTRY, Frame
 
-__all__ = ["MAGIC", "Row", "SqliteFile", "StoreFault", "piece_of"]
+__all__ = ["MAGIC", "Row", "SqliteFile", "StoreFault", "agrees", "line_of", "piece_of"]
 
 MAGIC = b"SQLite format 3\x00"
 _COLUMNS = ("seq", "entry", "hash", "sig", "id", "time", "type", "subject")
@@ -228,3 +230,40 @@ def _index_faults(row: Row, entry: Entry | None) -> list[str]:
         if type(found) is not type(value) or found != value:
             faults.append(f"the column {column} is not that of the entry")
     return ["; ".join(faults)] if faults else []
+
+
+_HEADER = len(b'{"v":1,"ledger":"","seq":,"prev":"","id":"') + 2 * 64  # behind it, seq and the id
+_KEY = 64
+
+
+def line_of(row: Row) -> bytes:
+    """Return the line that a row would be in JSONL, or an empty one if it is none."""
+    entry, digest, sig = row.entry, row.hash, row.sig
+    if not isinstance(entry, bytes) or not isinstance(digest, bytes):
+        return b""
+    if sig is None:
+        return b'{"entry":%b,"hash":"%b","sig":null}' % (entry, hexlify(digest))
+    if not isinstance(sig, bytes):
+        return b""
+    return b'{"entry":%b,"hash":"%b","sig":"%b"}' % (entry, hexlify(digest), base64.b64encode(sig))
+
+
+def agrees(row: Row, seq: int) -> bool:
+    """Tell whether the index columns of a row are those of its entry, whose header is good."""
+    entry, name, time, kind, subject = row.entry, row.id, row.time, row.type, row.subject
+    if not isinstance(entry, bytes) or row.seq != seq or type(row.seq) is not int:
+        return False
+    if not (
+        isinstance(name, bytearray)
+        and isinstance(time, bytearray)
+        and isinstance(kind, bytearray)
+        and isinstance(subject, bytearray)
+    ):
+        return False
+    start = _HEADER + len(b"%d" % seq)
+    first = b'%b","time":"%b","key":"' % (name, time)
+    word = b"false" if row.sig is None else b"true"
+    second = b'","signed":%b,"type":"%b","subject":"%b","data":{' % (word, kind, subject)
+    return entry.startswith(first, start) and entry.startswith(
+        second, start + len(first) + _KEY
+    )

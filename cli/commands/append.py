@@ -78,8 +78,10 @@ def _stream(path: Path, options: Options) -> Output | int:
     refused = ("event_type", "data", "data_file", "blob", "media_type", "event_id")
     if options["subject"] or any(options.get(name) is not None for name in refused):
         raise MisuseError("with --stdin, type, subject, data and id are members of each line")
+    from cli import streaming
+
     head = inputs.expected_head(options["expected_head"])
-    descriptor = appending.stdin_descriptor()
+    descriptor = streaming.stdin_descriptor()
     key = keys.load(options["key_file"])
     as_json = wants_json()
 
@@ -90,7 +92,7 @@ def _stream(path: Path, options: Options) -> Output | int:
             print_text(_line(receipt))
 
     with Ledger.open(path, key=key, timeout=options["timeout"]) as book:
-        appending.Stream(book, acknowledge, head).run(descriptor, batch=options["batch"])
+        streaming.Stream(book, acknowledge, head).run(descriptor, batch=options["batch"])
     return 0
 
 

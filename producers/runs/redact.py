@@ -28,8 +28,8 @@ _VALUES = (
     r"\b(?:hf|ghp|gho|ghs|github_pat|glpat|sk|pk|rk|xox[abprs])[_-][A-Za-z0-9_-]{16,}",
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    r"(?i:\bbearer\s+)\S+",
-    r"://[^/\s:@]*:[^/\s@]+@",
+    r"(?i:\bbearer\s+)(\S+)",
+    r"://[^/\s:@]*:([^/\s@]+)@",
 )
 DENY_REGEX = (_NAME, *_VALUES)
 """The first is for names (in upper case, ``_`` for other signs), the rest are for values."""
@@ -40,6 +40,7 @@ _VALUE_RES = tuple(re.compile(pattern) for pattern in _VALUES)
 _INLINE_RE = re.compile(
     r"""(?P<name>--?[\w.-]+[\s=:]+|[\w.+-]+["']?\s*[=:]\s*)(?P<quote>["']?)(?P<value>[^\s"'&,;}]+)"""
 )
+_ASSIGNED = re.compile(r"[-+\w.]+")
 _SHORTEST = 8  # shorter values are too common to be masked wherever they occur
 
 
@@ -72,8 +73,8 @@ def redact_argv(argv: Sequence[str]) -> Redacted:
         name, equals, value = argument.partition("=")
         is_option = argument.startswith("-") and not any(c.isspace() for c in name)
         value_expected = is_option and not equals and names_a_secret(name)
-        if equals and value and names_a_secret(name) and not any(c.isspace() for c in name):
-            secrets.add(value)
+        if equals and value and _ASSIGNED.fullmatch(name) and names_a_secret(name):
+            secrets.update((value, *value.split()[:1]))  # a shell line: its first word too
             result.append(f"{name}={MASK}")
         else:
             result.append(_redact_inline(argument, secrets))
@@ -109,20 +110,24 @@ def long_enough(secrets: Iterable[str]) -> tuple[str, ...]:
 
 
 def _redact_inline(text: str, secrets: set[str]) -> str:
-    def mask(match: re.Match[str]) -> str:
-        if not names_a_secret(match["name"].strip(" \t\n=:\"'")) or match["value"] == MASK:
-            return match[0]
-        secrets.add(match["value"])
-        return f"{match['name']}{match['quote']}{MASK}"
-
     def mask_value(match: re.Match[str]) -> str:
-        secrets.add(match[0])
-        return MASK
+        secret = match[match.lastindex or 0]  # the group, where only a part is secret
+        secrets.add(secret)
+        return match[0].replace(secret, MASK)
 
-    text = _INLINE_RE.sub(mask, text)
     for pattern in _VALUE_RES:
         text = pattern.sub(mask_value, text)
-    return text
+    parts = []
+    place = 0
+    while match := _INLINE_RE.search(text, place):
+        secret = names_a_secret(match["name"].strip(" \t\n=:\"'")) and match["value"] != MASK
+        # What follows a harmless name is searched again: https://host/?token=X
+        end = match.end() if secret else match.end("name")
+        parts.append(text[place : match.start("value")] + MASK if secret else text[place:end])
+        if secret:
+            secrets.add(match["value"])
+        place = end
+    return "".join(parts) + text[place:]
 
 
 class StreamMask:

@@ -178,6 +178,22 @@ def test_a_forged_signature_covered_by_a_good_one_stops_the_writer_who_was_there
     assert ("sig.invalid", 4) in codes(path)
 
 
+def test_a_garbage_signature_under_a_torn_end_stops_every_append_and_not_only_the_first(
+    path: Path,
+) -> None:
+    forge = Forge.behind(lines_of(path))
+    append_foreign(path, forge.add(RUNNER, sig=bytes(64)))
+    append_foreign(path, forge.add(RUNNER, signed=False))
+    try:
+        book = Ledger.open(path, key=WRAPPER.key)
+    except BrokenLinkError:
+        return
+    with book:
+        for _ in range(3):
+            with pytest.raises(BrokenLinkError):
+                book.append(event(1))
+
+
 def test_a_valid_continuation_by_another_writer_is_taken_in(path: Path) -> None:
     with Ledger.open(path, key=RUNNER.key) as book, Ledger.open(path, key=WRAPPER.key) as other:
         book.append(event(1))

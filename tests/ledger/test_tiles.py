@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def test_paths_survive_a_round_trip(level: int, number: int, width: int) -> None
         "tile/0/001.p/01",
         "tile/0/001\n",
         "tile/0/../../checkpoint",
-        "tile/entries/٠٠١",
+        "tile/entries/\u0660\u0660\u0661",
         "tile/8/000",
         "tile/0/" + "x999/" * 80 + "999",
         "tile/0/" + "x999/" * 20 + "999",
@@ -192,11 +193,7 @@ def test_nothing_but_ledger_errors_leaves_the_parsers() -> None:
             cut[source.randrange(len(cut))] = source.randrange(256)
         path = list("tile/entries/x123/456.p/78")
         path[source.randrange(len(path))] = source.choice("x./0p9\n\u0663é")
-        for call in (
-            lambda raw=bytes(cut): parse_bundle(raw, Tile(0, 0, 9)),
-            lambda text="".join(path): parse_path(text),
-        ):
-            try:
-                call()
-            except LedgerError:
-                pass
+        with suppress(LedgerError):
+            parse_bundle(bytes(cut), Tile(0, 0, 9))
+        with suppress(LedgerError):
+            parse_path("".join(path))

@@ -68,9 +68,7 @@ def tell(child_env: dict[str, str]) -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def drive(
-    capsule: Path, child_env: dict[str, str]
-) -> Callable[..., "subprocess.Popen[bytes]"]:
+def drive(capsule: Path, child_env: dict[str, str]) -> Callable[..., "subprocess.Popen[bytes]"]:
     """Return a starter of real wrapper processes for the capsule."""
 
     def start(

@@ -61,7 +61,9 @@ def test_total_variation_by_hand() -> None:
 
 
 @pytest.mark.parametrize("bad", [((0, 0), (1, 0)), ((1, 0), (0, 0)), ((1, 0), (1, 0, 0))])
-def test_total_variation_of_nothing_is_refused(bad: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+def test_total_variation_of_nothing_is_refused(
+    bad: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
     with pytest.raises(MisuseError):
         tv(*bad)
 
@@ -208,7 +210,7 @@ def test_an_onset_anywhere_in_a_window_is_seen_within_two_windows(plan: Plan, on
     checks = _run(plan, [1.0] * onset + [9.0] * 20)
     first = next(c.iter for c in checks if c.decision in {"warn", "fail"})
     assert onset < first <= onset + 2 * plan.window
-    assert [c.decision for c in checks[-4:]] == ["fail"] * 4
+    assert {c.decision for c in checks if c.iter > first} == {"fail"}
 
 
 def test_the_reference_is_not_the_window_just_before(plan: Plan) -> None:
@@ -247,7 +249,9 @@ def test_nan_in_a_run_fails_its_window_and_is_not_the_reference_of_the_next(plan
         {"metrics": (Metric("a", 0.0, 1.0, 1.0), Metric("a", 0.0, 2.0, 1.0))},
     ],
 )
-def test_a_plan_that_cannot_be_carried_out_is_refused(plan: Plan, change: dict[str, object]) -> None:
+def test_a_plan_that_cannot_be_carried_out_is_refused(
+    plan: Plan, change: dict[str, object]
+) -> None:
     with pytest.raises(MisuseError):
         _with(plan, **change)
 
@@ -292,5 +296,8 @@ def _decide_again(plan: dict[str, object], data: dict[str, object], history: lis
         for name, sides in data["evidence"].items()  # type: ignore[attr-defined]
     }
     return decide(
-        Plan.from_data(plan), evidence, history, iteration=data["iter"]  # type: ignore[arg-type]
+        Plan.from_data(plan),
+        evidence,
+        history,
+        iteration=data["iter"],  # type: ignore[arg-type]
     )

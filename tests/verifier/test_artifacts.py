@@ -1,4 +1,4 @@
-"""verifier/artifacts.py, results.py, signature.py, beneath.py: a run directory and its attackers."""
+"""A run directory and its attackers: artifacts.py, results.py, signature.py, beneath.py."""
 
 import json
 import os
@@ -131,20 +131,19 @@ def test_a_directory_without_runs_may_hold_what_it_likes(tmp_path: Path) -> None
     assert codes(capsule) == []
 
 
-def test_an_unreadable_directory_is_an_extra(
-    capsule: Capsule, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Root may read everything, so the refusal of the system is acted here."""
-    (capsule.folder / "locked").mkdir()
-    scan = os.scandir
-
-    def refusing(descriptor: int) -> Any:
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("locked"):
-            raise PermissionError(13, "Permission denied")
-        return scan(descriptor)
-
-    monkeypatch.setattr(os, "scandir", refusing)
-    assert messages(capsule) == "not on record: locked/"
+def test_an_unreadable_directory_is_reported_and_hides_no_other(tmp_path: Path) -> None:
+    """Root may read everything, so a child looks that is nobody."""
+    (tmp_path / "locked").mkdir(mode=0o000)
+    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "open" / "f").touch()
+    tmp_path.chmod(0o755)
+    with opened_root(tmp_path) as root:
+        child = os.fork()
+        if not child:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            os._exit(0 if sorted(walk(root)) == ["locked/", "open/f"] else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_side_file_may_be_gone_but_not_changed(tmp_path: Path) -> None:
@@ -241,15 +240,15 @@ def test_neither_a_fifo_nor_a_socket_nor_a_device_is_read(capsule: Capsule) -> N
         assert codes(capsule) == [("artifact.missing", 19)]
 
 
-def test_a_file_swapped_while_it_is_read_is_one_thing(tmp_path: Path) -> None:
-    """The descriptor is opened once: what is hashed is what is parsed."""
-    (tmp_path / "f").write_bytes(b"before")
+def test_what_is_hashed_is_what_is_parsed(tmp_path: Path) -> None:
+    """The file is opened once: one that is replaced meanwhile cannot be two things."""
+    (tmp_path / "f").write_bytes(b"hello")
     with opened_root(tmp_path) as root:
-        content = read(root, "f", 100)
-        (tmp_path / "f").write_bytes(b"after!")
-        assert content.data == b"before"
-        assert content.sha256 == digest(root, "f", 100).sha256 or content.data == b"before"
-        assert read(root, "f", 3).data is None
+        content = read(root, "f", 5)
+        (tmp_path / "f").write_bytes(b"other")
+        assert (content.data, content.size) == (b"hello", 5)
+        assert content.sha256.startswith("2cf24dba5fb0a30e26e83b2ac5b9e29e")
+        assert read(root, "f", 4).data is None
 
 
 def test_a_sparse_giant_is_not_read_to_its_end(capsule: Capsule) -> None:
