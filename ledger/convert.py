@@ -5,6 +5,7 @@ tidy-looking file: nothing is written under the target's name until the last
 entry was found good.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,10 +36,15 @@ def export_lines(source: Path) -> Iterator[bytes]:
     Raises:
         MalformedError: The source has a fault; nothing was yielded.
     """
-    for _ in _checked_rows(source, Replay(thorough=True)):
+    replay = Replay(thorough=True)
+    for _ in _checked_rows(source, replay):
         pass
-    for new in _checked_rows(source, Replay()):
+    # A live writer may have gone on meanwhile: what was checked is yielded, and no more.
+    again = Replay()
+    for new in itertools.islice(_checked_rows(source, again), replay.head.size):
         yield frame_line(*new.row)
+    if again.head != replay.head:
+        raise BrokenLinkError("the ledger was replaced while it was being exported")
 
 
 def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
@@ -47,9 +53,13 @@ def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
     try:
         if not store.whole():
             raise MalformedError(f"{place} ends in a torn line: append to it once to recover")
+        ids: set[str] = set()
         latest: dict[str, int] = {}  # key -> the last entry that it signed
         for seq, row in enumerate(store.rows()):
             entry = replay.take(row)
+            if entry.id in ids:
+                raise BrokenLinkError(f"the id {entry.id!r} was used before", seq=seq)
+            ids.add(entry.id)
             latest[entry.key] = seq
             if entry.type == "key.revoked":
                 _refuse_compromised(entry, latest)

@@ -101,9 +101,9 @@ class Replay:
         Raises:
             BrokenLinkError: The last run is not vouched for by a valid signature.
         """
-        entry, self._unchecked = self._unchecked, None
-        if entry is not None:
-            self._verify(entry)
+        if self._unchecked is not None:
+            self._verify(self._unchecked)
+            self._unchecked = None
 
     def _check(self, row: Row, seq: int) -> Entry:
         raw, digest, signature = row

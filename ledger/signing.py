@@ -40,12 +40,13 @@ def sign_checkpoint(book: Ledger, *, memory: Path) -> str:
         StoreError: The disk refused.
     """
     key = book.key
-    if not book.register.has_role(key.id, OWNER, LOG):
-        raise KeyRefusedError(f"key {key.id[:16]}… has neither the role owner nor log")
     verifier = Verifier(origin(book.id), key.public)
     remembered = memory / f"{book.id}-{key.id[:16]}.note"
     last = _last_signed(remembered, verifier)
-    checkpoint = _reread(book, last)
+    replay = _reread(book, last)
+    if not replay.register.has_role(key.id, OWNER, LOG):
+        raise KeyRefusedError(f"key {key.id[:16]}… has neither the role owner nor log, or is out")
+    checkpoint = Checkpoint(origin(book.id), replay.head.size, replay.frontier.root())
     note = sign_note(format_checkpoint(checkpoint), [Signer(verifier, key.sign)])
     memory.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_durably(remembered, note.encode())
@@ -85,7 +86,7 @@ def _last_signed(remembered: Path, verifier: Verifier) -> Checkpoint | None:
     return open_checkpoint(remembered.read_bytes(), [verifier])[0]
 
 
-def _reread(book: Ledger, last: Checkpoint | None) -> Checkpoint:
+def _reread(book: Ledger, last: Checkpoint | None) -> Replay:
     """Hash what is on disk, under the lock, and check that it extends *last*."""
     with book.locked():
         replay = Replay()
@@ -93,6 +94,8 @@ def _reread(book: Ledger, last: Checkpoint | None) -> Checkpoint:
             replay.take(row)
             if last is not None and replay.head.size == last.size:
                 _require_root(replay, last)
+    if replay.ledger != book.id:
+        raise BrokenLinkError("the file now holds another ledger")
     if last is not None and replay.head.size < last.size:
         raise BrokenLinkError(
             f"this key has signed a checkpoint of size {last.size}, but the ledger has"
@@ -101,7 +104,7 @@ def _reread(book: Ledger, last: Checkpoint | None) -> Checkpoint:
     if replay.torn:
         raise BrokenLinkError("the ledger ends inside a batch: no checkpoint is signed there")
     replay.settle()
-    return Checkpoint(origin(book.id), replay.head.size, replay.frontier.root())
+    return replay
 
 
 def _require_root(replay: Replay, last: Checkpoint) -> None:

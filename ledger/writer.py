@@ -10,6 +10,7 @@ Source: format.md section 4, *Writers*.
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from ledger import recovery
 from ledger.batch import Draft, Place, build_batch
 from ledger.entry import MAX_ENTRY_BYTES, Event, Head, build_entry, parse_entry
-from ledger.errors import ConflictError, MisuseError
+from ledger.errors import ConflictError, LedgerError, MisuseError
 from ledger.ids import Ids
 from ledger.keyfile import Key
 from ledger.register import CREATED, Register, key_id
@@ -79,7 +80,9 @@ class Writer:
             digests = [new.digest for new in rows]
             self.replay.advance(digests, rows[-1].row, time=rows[-1].time)
         if prelude:
-            with self._store.exclusive() as session:
+            # All is durable, so nothing that goes wrong here may look like a failed append:
+            # whoever writes next finds the side file pending and finishes it.
+            with suppress(LedgerError), self._store.exclusive() as session:
                 self._finish_recovery(session)
         made = [Receipt(new.seq, new.id, new.digest.hex()) for new in rows]
         receipts = [made[item] if isinstance(item, int) else item for item in answers]

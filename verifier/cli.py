@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -72,6 +73,7 @@ def _parser() -> _Parser:
         prog="python -m verifier",
         description="Verify a ledger that you do not trust, offline.",
         epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("path", metavar="PATH", nargs="?", help=".jsonl, .sqlite, .db or directory")
@@ -130,8 +132,12 @@ def _print(verdict: Verdict, *, as_json: bool, quiet: bool) -> None:
         text = last_line(verdict) + "\n" if quiet else verdict.to_text()
     # A terminal that cannot show a character must not turn a verdict into a crash.
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `| head` left early: the verdict stands, and Python must not complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _progress(done: int, total: int) -> None:

@@ -72,8 +72,10 @@ def _pinned(verdict: "Verdict") -> str:
 
 def _worst(verdict: "Verdict") -> str:
     errors = [finding for finding in verdict.findings if finding.severity == "error"]
-    first = errors[0]
-    return f"{plural(verdict.errors, 'error')}, the first {first.code}{_where(first, ' at ')}"
+    many = plural(verdict.errors, "error")
+    if not errors:  # some come by the million and are only counted
+        return many
+    return f"{many}, the first {errors[0].code}{_where(errors[0], ' at ')}"
 
 
 def _head(verdict: "Verdict") -> Iterator[str]:

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -78,12 +78,18 @@ class JsonlStore:
         """Hold the file's lock; see ``Store.exclusive``."""
         if self._seen.broken:
             raise StoreError(f"{self.path}: an earlier append failed half-way; open it again")
-        with self._locked() as file:
-            try:
-                yield _JsonlSession(self.path, file, self._seen)
-            finally:
-                # A child forked meanwhile has our descriptor: closing ours would not unlock.
+        file = self._locked()
+        try:
+            yield _JsonlSession(self.path, file, self._seen)
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}; nothing was appended") from error
+        finally:
+            # A child forked meanwhile has our descriptor: closing ours would not unlock. What
+            # goes wrong now must not make a durable append look like a failed one.
+            with suppress(OSError):
                 fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+            with suppress(OSError):
+                file.close()
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """Yield whole rows from *start* to before *stop*; a torn end is left out."""
@@ -224,10 +230,17 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     Raises:
         MalformedError: A line is longer than any entry's.
     """
-    while line := file.readline(MAX_LINE):
+    while line := _read_line(file):
         if len(line) == MAX_LINE and not line.endswith(b"\n"):
             raise MalformedError(f"a line is longer than {MAX_LINE} bytes")
         yield line
+
+
+def _read_line(file: BinaryIO) -> bytes:
+    try:
+        return file.readline(MAX_LINE)
+    except OSError as error:
+        raise StoreError(f"{file.name}: {error.strerror}") from error
 
 
 def _row(line: bytes, seq: int) -> Row:

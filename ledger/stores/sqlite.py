@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ledger.ed25519 import SIGNATURE_BYTES
+from ledger.entry import HASH_BYTES
 from ledger.errors import LedgerError, LockedError, MalformedError, StoreError
 from ledger.replay import Row
 from ledger.stores.base import NewRow
@@ -109,6 +111,8 @@ class _SqliteSession:
             # os.stat takes a tenth of the time of Path.stat, and every append pays it.
             inode = os.stat(self._path).st_ino  # noqa: PTH116
         except (sqlite3.Error, OSError) as error:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
             raise _translate(self._path, error) from error
         if inode != self._inode:
             self._connection.execute("ROLLBACK")
@@ -196,12 +200,16 @@ def _find(connection: sqlite3.Connection, event_id: str) -> Row | None:
 
 
 def _row(row: tuple[object, object, object]) -> Row:
-    """Refuse values of other types, which a table that is not STRICT could hold."""
+    """Refuse what no line could hold; someone else may have written the table."""
     raw, digest, signature = row
-    if not isinstance(raw, bytes) or not isinstance(digest, bytes):
-        raise MalformedError("a row whose entry or hash is not a BLOB")
-    if signature is not None and not isinstance(signature, bytes):
-        raise MalformedError("a row whose signature is not a BLOB")
+    if not isinstance(raw, bytes) or b"\n" in raw:
+        raise MalformedError("a row whose entry is not one line of bytes")
+    if not isinstance(digest, bytes) or len(digest) != HASH_BYTES:
+        raise MalformedError(f"a row whose hash is not {HASH_BYTES} bytes")
+    if signature is not None and not (
+        isinstance(signature, bytes) and len(signature) == SIGNATURE_BYTES
+    ):
+        raise MalformedError(f"a row whose signature is not {SIGNATURE_BYTES} bytes")
     return raw, digest, signature
 
 

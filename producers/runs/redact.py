@@ -38,7 +38,9 @@ _NAME_RE = re.compile(_NAME)
 _VALUE_RES = tuple(re.compile(pattern) for pattern in _VALUES)
 # name, then = or : or space (only behind dashes), then the value up to a delimiter
 _INLINE_RE = re.compile(
-    r"""(?P<name>--?[\w.-]+[\s=:]+|[\w.+-]+["']?\s*[=:]\s*)(?P<quote>["']?)(?P<value>[^\s"'&,;}]+)"""
+    r"""(?<![\w.+-])"""  # from the beginning of a word only: no quadratic search in a long one
+    r"""(?P<name>--?[\w.-]+[\s=:]+|[\w.+-]+["']?\s*[=:]\s*)["']?"""
+    r"""(?P<value>[^\s"'&,;}]+)"""
 )
 _ASSIGNED = re.compile(r"[-+\w.]+")
 _SHORTEST = 8  # shorter values are too common to be masked wherever they occur

@@ -67,7 +67,7 @@ def test_insert_or_replace_gets_past_the_triggers_and_is_found(path: Path) -> No
 def test_a_row_replaced_by_a_validly_signed_one_is_found_by_its_successor(path: Path) -> None:
     """The holder of a key rewrites an old entry of its own: the chain tells."""
     forge = Forge.behind(lines_of(path)[:4])
-    row = columns(forge.add(RUNNER, data={"n": 99}))
+    row = columns(forge.add(RUNNER, data={"n": 99}, time=walk(path)[4]["time"]))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?)", row)
     assert codes(path) == {("chain.prev", 5)}

@@ -111,3 +111,9 @@ def test_a_secret_is_masked_in_a_stream_however_it_is_cut(parts: list[bytes], si
 def test_a_stream_without_secrets_passes_at_once() -> None:
     assert StreamMask([]).feed(b"a\x00b") == b"a\x00b"
     assert StreamMask(["short"]).feed(b"short") == b"short"
+
+
+@pytest.mark.parametrize("long", ["a" * 300_000, "a=" * 100_000, "--" * 100_000, "a: " * 100_000])
+def test_a_very_long_argument_is_searched_in_linear_time(long: str) -> None:
+    """Quadratic, the first of them would take minutes."""
+    assert redact_argv([long]).argv == (long,)

@@ -3,6 +3,8 @@
 import json
 import os
 import runpy
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,6 @@ import pytest
 from tests.verifier.capsule import Capsule
 from verifier import cli
 from verifier.cli import main
-from verifier.policy import Policy
 from verifier.run import NoLedgerError, ledger_of
 
 ROOT = Path(__file__).parents[2]
@@ -154,23 +155,31 @@ def test_what_cannot_be_read_exits_3(capsule: Capsule, capsys: pytest.CaptureFix
     assert "could not be read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(RuntimeError("bug"), 3), (KeyboardInterrupt(), 130), (OSError(5, "io"), 3)]
-)
-def test_a_fault_of_ours_is_no_verdict(
-    capsule: Capsule,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    *,
-    error: BaseException,
-    code: int,
-) -> None:
-    def broken(*_: object) -> None:
-        raise error
+def test_a_fault_of_ours_is_no_verdict(capsule: Capsule, tmp_path: Path) -> None:
+    """A damaged installation must not read as a refuted ledger."""
+    shutil.copytree(ROOT / "verifier", tmp_path / "verifier")
+    (tmp_path / "verifier" / "schemas.json").write_bytes(b"{")
+    command = [sys.executable, "-m", "verifier", str(capsule.path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"this says nothing of the ledger" in done.stderr
 
-    monkeypatch.setattr(cli, "verify_path", broken)
-    assert run(capsule.path) == code
-    assert capsys.readouterr().out == ""
+
+def test_an_interrupt_is_no_verdict(capsule: Capsule, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "note")
+    script = (  # whoever runs the tests may have told its children to ignore the signal
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from verifier.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", script, capsule.path, "--checkpoint", tmp_path / "note"]
+    with (
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it,
+        (tmp_path / "note").open("wb"),  # opens when the verifier has, which then waits
+    ):
+        it.send_signal(signal.SIGINT)
+        out, err = it.communicate(timeout=30)
+    assert (it.returncode, out) == (130, b"")
+    assert b"nothing was decided" in err
 
 
 def test_explain_works_without_a_ledger(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +190,7 @@ def test_explain_works_without_a_ledger(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as stop:  # as argparse does
         run("--help")
     assert stop.value.code == 0
     assert "5 incomplete" in capsys.readouterr().out
@@ -228,21 +237,23 @@ def test_main_module_exits_with_the_code(capsule: Capsule, monkeypatch: pytest.M
     assert stop.value.code == 5
 
 
-def test_progress_is_talk_and_stays_off_a_pipe(
-    capsule: Capsule, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_progress_is_talk_for_a_terminal_only(
+    capsule: Capsule, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told(path: Path, policy: Policy, progress: object) -> object:
-        if callable(progress):
-            progress(1, 4)
-            progress(0, 0)
-        return real(path, policy)
-
-    real = cli.verify_path
-    monkeypatch.setattr(cli, "verify_path", told)
-    assert run(capsule.path, "--quiet") == 0
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert run(capsule.path) == 0
-    out, err = capsys.readouterr()
-    assert "\rverifying 25 %" in err
-    assert "verifying" not in out
+    cli._progress(1, 4)
+    cli._progress(0, 0)
+    assert capsys.readouterr() == ("", "\rverifying 25 %\rverifying 100 %")
+    command = [sys.executable, "-m", "verifier", capsule.path, "--quiet"]
+    leader, terminal = os.openpty()
+    for quiet, talk in ((command, b""), (command[:-1], b"\r\x1b[K")):
+        done = subprocess.run(quiet, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, check=False)
+        assert done.returncode == 0
+        assert b"\r" not in done.stdout
+        os.write(terminal, b"|")
+        said = b""
+        while not said.endswith(b"|"):
+            said += os.read(leader, 10_000)
+        assert said.endswith(talk + b"|")
+        assert quiet is not command or said == b"|"
+    os.close(leader)
+    os.close(terminal)

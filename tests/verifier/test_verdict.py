@@ -37,7 +37,7 @@ READING = Reading(
     store="jsonl",
 )
 
-SECTION_9 = [
+SECTION_9 = (
     "line.framing",
     "entry.version",
     "entry.json",
@@ -74,7 +74,7 @@ SECTION_9 = [
     "blob.missing",
     "blob.checksum",
     "store.index",
-]
+)
 
 
 def verdict_of(

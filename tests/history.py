@@ -1,0 +1,109 @@
+"""A ledger of fifty entries that has everything in it: batches, key events, a run with gates."""
+
+from pathlib import Path
+from typing import Any
+
+from forge import MALLORY, OWNER, REVIEWER, RUNNER, WRAPPER, signer
+
+from ledger import Event, Ledger
+
+SIZE = 50
+RUN = "run/0192f0c0-0000-7000-8000-00000000c0de"
+SHA = "5a" * 32
+DECISIONS = ("skip", "pass", "pass", "warn", "fail")
+
+OPENED = {
+    "kind": "gpt",
+    "argv": ["python", "-m", "train"],
+    "outdir": "runs/é",
+    "runner_key": RUNNER.id,
+    "package": {"name": "evidence-ledger", "version": "0.1.0"},
+    "python": "3.11.7",
+    "platform": "Linux",
+    "git": {"sha": None, "dirty": None},
+    "env": {"LANG": "C.UTF-8"},
+    "env_capture": {
+        "allowlist": ["LANG"],
+        "deny_exact": [],
+        "deny_regex": [],
+        "redactions_applied": False,
+    },
+}
+PLANNED = {
+    "gate": {
+        "preset": "default",
+        "policy": "warn_then_fail",
+        "window": 4,
+        "metric_interval": 1,
+        "warmup": 0,
+        "bins": 2,
+        "ranges": {"eff_dim": [0.0, 1.0]},
+        "weights": {"eff_dim": 1.0},
+        "epsilon": 0.25,
+        "persistence": 1,
+        "min_evidence": 2,
+    },
+    "max_iters": 10,
+    "seed": 7,
+    "model": {"layers": 2, "bias": True},
+    "data": {"name": "topics", "sha256": SHA, "bytes": 10},
+}
+
+
+def _gate(step: int, decision: str) -> dict[str, Any]:
+    evaluated = decision != "skip"
+    return {
+        "iter": step,
+        "decision": decision,
+        "audit": {
+            "evaluated": evaluated,
+            "reason": "as planned",
+            "policy": "warn_then_fail",
+            "worst_DW": 0.5 if evaluated else None,
+            "eps_eff": 0.25 if evaluated else None,
+            "per_metric_tv": {"eff_dim": 0.5} if evaluated else {},
+            "evidence_total": 4,
+            "min_evidence": 2,
+        },
+        "evidence": {"eff_dim": {"reference": [2, 2], "recent": [4, 0]}},
+    }
+
+
+def metrics(first: int, count: int) -> list[Event]:
+    return [
+        Event("metric.observed", RUN, {"iter": step, "values": {"eff_dim": step / 16}})
+        for step in range(first, first + count)
+    ]
+
+
+def write(path: Path) -> Path:
+    """Write the ledger through the real writer, with three hands."""
+    second = signer("runner-2")
+    with Ledger.create(path, name="história", key=OWNER.key) as owner:
+        owner.authorize(WRAPPER.public, name="wrapper", roles=["wrapper"])
+        owner.authorize(RUNNER.public, name="runner", roles=["runner"])
+        with (
+            Ledger.open(path, key=WRAPPER.key) as wrapper,
+            Ledger.open(path, key=RUNNER.key) as runner,
+        ):
+            wrapper.append(Event("run.opened", RUN, OPENED))
+            runner.append(Event("run.planned", RUN, PLANNED))
+            for step, decision in enumerate(DECISIONS):
+                runner.append_batch(metrics(4 * step, 4))
+                runner.append(Event("gate.checked", RUN, _gate(4 * step + 3, decision)))
+            owner.append_batch([Event("x.note", "", {"n": number}) for number in range(5)])
+            fault = {"iter": 19, "kind": "random", "fraction": 0.5}
+            runner.append(Event("fault.injected", RUN, fault))
+            runner.append(Event("run.finished", RUN, {"iters": 20, "final_loss": 1.5}))
+            closed = {"status": "success", "exit_code": 0, "signal": None, "wall_s": 2.5}
+            wrapper.append(Event("run.closed", RUN, closed))
+        owner.rotate(RUNNER.id, by=second.public, name="runner-2")
+        owner.authorize(REVIEWER.public, name="reviewer", roles=["reviewer"])
+        owner.authorize(MALLORY.public, name="mallory", roles=["writer"])
+        owner.revoke(MALLORY.id, reason="left")
+        with Ledger.open(path, key=second.key) as runner:
+            runner.append_batch([Event("x.late", "", {"n": number}) for number in range(3)])
+        owner.refresh()
+        while owner.size < SIZE:
+            owner.append(Event("x.end", "", {}))
+    return path
