@@ -62,6 +62,7 @@ class ProblemError(Exception):
     """A problem on its way out of a command."""
 
     def __init__(self, problem: Problem) -> None:
+        """Carry *problem*."""
         super().__init__(problem.what)
         self.problem = problem
 

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
         return exits.INTERRUPTED
     except BrokenPipeError:
         return _stop_writing()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - every error ends in an exit code and a text
         from cli.errors import report
 
         try:

@@ -1,10 +1,10 @@
-"""Text from a ledger on its way to a terminal: nothing in it may act there.
+r"""Text from a ledger on its way to a terminal: nothing in it may act there.
 
 Whoever can write a subject could otherwise move the cursor, recolour a verdict or
 turn a name around with a bidi override.
 
->>> escape("run/1\\x1b[32m VERIFIED")
-'run/1\\\\x1b[32m VERIFIED'
+>>> escape("run/1\x1b[32m VERIFIED")
+'run/1\\x1b[32m VERIFIED'
 """
 
 from collections.abc import Sequence

@@ -87,4 +87,3 @@ def to_text(book: Ledger, entry: Entry) -> str:
 def _holds(entry: Entry, key: KeyState) -> bool:
     signature = entry.signature
     return signature is not None and ed25519.verify(key.public, signature, pae(entry.raw))
-

@@ -94,8 +94,8 @@ def _record(source: Source, directory: bytes, place: int) -> tuple[int, Member, 
         raise MalformedError("not a plain record of a zip directory")
     name = directory[tail : tail + name_size]
     _check_plain(flags, method, attributes)
-    if _ZIP64_SIZE in (stored, size, begin) or (method == _STORED and stored != size):
-        raise MalformedError("the sizes of a zip member are zip64, or disagree")
+    if _ZIP64_SIZE in (stored, size, begin):
+        raise MalformedError("a zip member is zip64")
     _check_extras(directory[tail + name_size : end])
     data = _check_local(source, begin, (flags, method, crc, stored, size, name))
     member = Member(_decode(name, flags), size, data, stored, crc=crc, deflated=method == _DEFLATED)

@@ -59,10 +59,10 @@ def visible_json(value: object, *, limit: int = LONGEST) -> str:
 
 
 def number(value: float | str | None) -> str:
-    """Return a number in four digits; one that is not finite by its name, none as a dash."""
+    """Return a number in six digits; one that is not finite by its name, none as a dash."""
     if value is None:
         return "-"
-    return value if isinstance(value, str) else format(value, ".4g")
+    return value if isinstance(value, str) else format(value, ".6g")
 
 
 def _cut(text: str, limit: int) -> str:

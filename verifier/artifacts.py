@@ -36,12 +36,17 @@ _SUMMARY = "results_summary.json"
 
 @dataclass(frozen=True, slots=True)
 class ArtifactCount:
-    """How much was checked: files on record, those counted again, and the files not judged."""
+    """How much was checked: files on record, and those of them that were counted again.
+
+    ``unjudged`` is how many files no event explains yet, or ``None`` if each must be
+    explained; ``forgotten`` if a run was closed and nothing put on record after it.
+    """
 
     recorded: int
     recounted: tuple[str, ...]
     not_recounted: int
     unjudged: int | None
+    forgotten: bool
 
 
 def check_artifacts(ledger: Path, story: Story, findings: Findings) -> ArtifactCount:
@@ -62,12 +67,18 @@ def check_artifacts(ledger: Path, story: Story, findings: Findings) -> ArtifactC
             if "/" not in side_file.path:
                 _check_side_file(root, side_file, findings)
         extra = [path for path in walk(root) if not _accounted_for(path, ledger.name, story)]
-    unjudged = _report_extra(extra, story, findings)
+    closed = _all_closed(story)
+    forgotten = bool(closed and extra and not story.artifacts)
+    judged = closed and not forgotten
+    if judged and extra:
+        names = listed([shown(path) for path in sorted(extra)], _EXTRA_NAMED)
+        findings.add("artifact.extra", None, None, f"not on record: {names}")
     return ArtifactCount(
         recorded=len(story.artifacts),
         recounted=tuple(recounted),
         not_recounted=len(story.artifacts) - len(recounted),
-        unjudged=unjudged,
+        unjudged=None if judged else len(extra),
+        forgotten=forgotten,
     )
 
 
@@ -179,16 +190,11 @@ def _accounted_for(path: str, ledger: str, story: Story) -> bool:
     )
 
 
-def _report_extra(extra: list[str], story: Story, findings: Findings) -> int | None:
-    """Report files that no event explains; return how many could not be judged.
+def _all_closed(story: Story) -> bool:
+    """Tell whether all files must be on record.
 
-    As long as a run is open its files are not on record yet, and a directory
-    without runs is no capsule: it may hold whatever it likes.
+    As long as a run is open its files are not, and a directory without runs is no
+    capsule: it may hold whatever it likes.
     """
     runs = [run for run in story.runs.values() if run.opened is not None]
-    if not runs or any(run.closing is None for run in runs):
-        return len(extra)
-    if extra:
-        names = listed([shown(path) for path in sorted(extra)], _EXTRA_NAMED)
-        findings.add("artifact.extra", None, None, f"not on record: {names}")
-    return None
+    return bool(runs) and all(run.closing is not None for run in runs)

@@ -21,7 +21,7 @@ __all__ = ["Content", "RefusedError", "digest", "opened_root", "read", "walk"]
 _CHUNK = 1 << 20
 _LONGEST_PATH = 4096  # as in the schema of artifact.recorded; what Linux itself can open
 _DRIVE = re.compile(r"[A-Za-z]:")
-_ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, line ends, lone surrogates
 # O_NONBLOCK: opening a FIFO would otherwise wait for a writer that never comes.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -175,8 +175,8 @@ def _components(path: str) -> list[str]:
         raise RefusedError("is not a relative path with forward slashes")
     if any(component in {"", ".", ".."} for component in components):
         raise RefusedError("has an empty, '.' or '..' component")
-    if any(unicodedata.category(character) in _ACTING for character in path):
-        raise RefusedError("holds control or formatting characters")
+    if any(unicodedata.category(character) in _BREAKING for character in path):
+        raise RefusedError("holds control characters")
     if len(path.encode()) > _LONGEST_PATH:
         raise RefusedError("is longer than a path can be")
     return components

@@ -274,7 +274,18 @@ def _parse(data: bytes) -> dict[str, Any]:
         raise _UnreadableError(f"is not JSON: {clip(str(error))}") from error
     if not isinstance(document, dict):
         raise _UnreadableError("is not a JSON object")
+    if not _is_canonical(data, document):
+        raise _UnreadableError("is not written in the one form that a projection has")
     return document
+
+
+def _is_canonical(data: bytes, document: Mapping[str, object]) -> bool:
+    """Tell whether *data* is the one way to write it: then no byte of it depends on nothing."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return data == text.encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate, which an escape can make
+        return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -164,7 +164,8 @@ def _unopened(story: Story, files: FileChecks) -> Iterator[str]:
         yield "artifacts: the files of a run; only the ledger was given, not its directory"
     elif artifacts.unjudged:
         many = plural(artifacts.unjudged, "file")
-        yield f"other files: {many} not on record, as no run is closed that would record them"
+        why = "nothing was recorded when the run closed" if artifacts.forgotten else "no run closed"
+        yield f"other files: {many} not on record; {why}"
     if artifacts is not None and artifacts.not_recounted:
         many = plural(artifacts.not_recounted, "artifact")
         yield f"content: what {many} say beyond their digest on record"

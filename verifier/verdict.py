@@ -94,6 +94,9 @@ def judge(
     total = sum(findings.counts().values())
     replays = story.replays()
     open_ends = _open_ends(items, reading, replays)
+    if files.artifacts is not None and files.artifacts.forgotten:
+        # The wrapper died between run.closed and its first record; a cut tail looks the same.
+        open_ends = (*open_ends, "no file of its run was put on record")
     outcome: Outcome = "VERIFIED"
     if findings.errors > _excusable(items, reading):
         outcome = "REFUTED"

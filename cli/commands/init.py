@@ -25,9 +25,10 @@ def command(path: Path, name: str, key_file: Path | None) -> Output:
     key, made = keys.load_or_make(key_file, name="owner")
     with Ledger.create(path, name=name, key=key) as book:
         where = str(key_file or keys.default_path())
-        data = {"path": str(book.path), "id": book.id, "name": name}
-        data |= {"key": {"id": key.id, "fingerprint": fingerprint(key.public), "path": where}}
-        shown = {"ledger": data["path"], "id": book.id, "owner": f"{key.name}  {where}"}
-        shown["fingerprint"] = fingerprint(key.public)
-        text = (f"made a new key: {where}\n" if made else "") + fields(shown)
-        return Output("init", {**data, "key_made": made}, text)
+        print_of_key = fingerprint(key.public)
+        owner = {"id": key.id, "fingerprint": print_of_key, "path": where}
+        shown = {"ledger": str(book.path), "id": book.id, "owner": f"{key.name}  {where}"}
+        text = fields({**shown, "fingerprint": print_of_key})
+        data = {"path": str(book.path), "id": book.id, "name": name, "key": owner}
+    heading = f"made a new key: {where}\n" if made else ""
+    return Output("init", {**data, "key_made": made}, heading + text)

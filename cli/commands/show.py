@@ -15,9 +15,9 @@ from ledger.ledger import Ledger
 @click.argument("entry")
 @click.option("--raw", is_flag=True, help="Print the bytes that were hashed, and nothing else.")
 def command(path: Path, entry: str, *, raw: bool) -> Output | int:
-    """Show one ENTRY of the ledger at PATH, by its seq, its event id or its hash.
+    r"""Show one ENTRY of the ledger at PATH, by its seq, its event id or its hash.
 
-    The bytes of --raw are those of the hash: (printf '\\0'; ledger show PATH SEQ --raw) | sha256sum
+    The bytes of --raw are those of the hash: (printf '\0'; ledger show PATH SEQ --raw) | sha256sum
     """
     with Ledger.open(path) as book:
         found = showing.find(book, entry)

@@ -36,12 +36,10 @@ DENY_REGEX = (_NAME, *_VALUES)
 
 _NAME_RE = re.compile(_NAME)
 _VALUE_RES = tuple(re.compile(pattern) for pattern in _VALUES)
-# name, then = or : or space (only behind dashes), then the value up to a delimiter
-_INLINE_RE = re.compile(
-    r"""(?<![\w.+-])"""  # from the beginning of a word only: no quadratic search in a long one
-    r"""(?P<name>--?[\w.-]+[\s=:]+|[\w.+-]+["']?\s*[=:]\s*)["']?"""
-    r"""(?P<value>[^\s"'&,;}]+)"""
-)
+# A name, then = or : or (behind dashes) a space. From the beginning of a word only, and
+# without the value: else a long argument would be searched in quadratic time.
+_INLINE_NAME_RE = re.compile(r"""(?<![\w.+-])(?:--?[\w.-]+[\s=:]+|[\w.+-]+["']?\s*[=:]\s*)["']?""")
+_INLINE_VALUE_RE = re.compile(r"""[^\s"'&,;}]+""")
 _ASSIGNED = re.compile(r"[-+\w.]+")
 _SHORTEST = 8  # shorter values are too common to be masked wherever they occur
 
@@ -121,14 +119,15 @@ def _redact_inline(text: str, secrets: set[str]) -> str:
         text = pattern.sub(mask_value, text)
     parts = []
     place = 0
-    while match := _INLINE_RE.search(text, place):
-        secret = names_a_secret(match["name"].strip(" \t\n=:\"'")) and match["value"] != MASK
-        # What follows a harmless name is searched again: https://host/?token=X
-        end = match.end() if secret else match.end("name")
-        parts.append(text[place : match.start("value")] + MASK if secret else text[place:end])
-        if secret:
-            secrets.add(match["value"])
-        place = end
+    while name := _INLINE_NAME_RE.search(text, place):
+        parts.append(text[place : name.end()])
+        place = name.end()
+        if names_a_secret(name[0].strip(" \t\n=:\"'")):
+            value = _INLINE_VALUE_RE.match(text, place)
+            if value is not None and value[0] != MASK:
+                secrets.add(value[0])
+                parts.append(MASK)
+                place = value.end()
     return "".join(parts) + text[place:]
 
 

@@ -135,6 +135,54 @@ def zip_with_gap() -> bytes:
     return overwrite(gap, len(gap) - 6, struct.pack("<L", start + 3))
 
 
+def local_header(name: bytes, data: bytes) -> bytes:
+    """The header before a stored member."""
+    sizes = (zlib.crc32(data), len(data), len(data), len(name), 0)
+    return struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, *sizes) + name
+
+
+def record_of(name: bytes, data: bytes, begin: int) -> bytes:
+    """The record of a stored member in the directory."""
+    sizes = (zlib.crc32(data), len(data), len(data), len(name), 0, 0, 0, 0, 0, begin)
+    return struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 33, *sizes) + name
+
+
+def zip_in_parts(members: bytes, *records: bytes) -> bytes:
+    """A zip of parts that need not fit together."""
+    count, size = len(records), sum(map(len, records))
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, size, len(members), 0)
+    return members + b"".join(records) + end
+
+
+def zip_with_prefix() -> bytes:
+    """A self-extracting archive: what comes first is a program, and all offsets are right."""
+    member = local_header(b"a", b"hello") + b"hello"
+    return zip_in_parts(b"PK\3\4" + member, record_of(b"a", b"hello", 4))
+
+
+def nested_zip() -> bytes:
+    """A member within the data of another: the overlap of a better zip bomb."""
+    inner = local_header(b"b", b"hello") + b"hello"
+    outer = local_header(b"a", inner) + inner
+    begin = len(outer) - len(inner)
+    return zip_in_parts(outer, record_of(b"a", inner, 0), record_of(b"b", b"hello", begin))
+
+
+def zip_with_one_extra(place: str) -> bytes:
+    """A Unicode path in an extra field of the member or of its record, not of both."""
+    extra = struct.pack("<HH4s", 0x7075, 4, b"evil")
+    member, record = local_header(b"a", b"hello"), record_of(b"a", b"hello", 0)
+    if place == "member":
+        member = overwrite(member, 28, struct.pack("<H", len(extra))) + extra
+    else:
+        record = overwrite(record, 30, struct.pack("<H", len(extra))) + extra
+    return zip_in_parts(member + b"hello", record)
+
+
+def of_dos_folder(info: zipfile.ZipInfo) -> None:
+    info.external_attr = 0x10
+
+
 def raw_zip(data: bytes, stored: bytes) -> bytes:
     """A zip of one deflated member whose stored bytes are whatever we say."""
     crc = zlib.crc32(data)
@@ -236,6 +284,12 @@ AMBIGUOUS: list[bytes] = [
     tar_of((b"a", b""), prefix=b".."),
     two_records_for_one_member(),
     zip_with_gap(),
+    zip_with_prefix(),
+    nested_zip(),
+    zip_with_one_extra("member"),
+    zip_with_one_extra("record"),
+    zip_of(("a", b""), change=of_dos_folder),
+    overwrite(GOOD_ZIP, 6, b"\2"),  # other flags in the member than in its record
     streamed_zip(),
     with_extra(struct.pack("<HHQ", 1, 8, 5)),
     with_extra(struct.pack("<HH4s", 0x7075, 4, b"evil")),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.archive import _pack_file, _read_exactly, pack, unpack
+from ledger.archive import _pack_file, _read_exactly, _step_into, pack, unpack
 from ledger.errors import MisuseError, StoreError
 from ledger.members import Source
 from ledger.ustar import END, format_header, padding, read_tar
@@ -247,3 +247,14 @@ def test_an_archive_that_shrinks_while_it_is_read_is_not_unpacked(tmp_path: Path
             _read_exactly(descriptor, 1, 5)
     finally:
         os.close(descriptor)
+
+
+def test_a_link_that_appears_while_unpacking_is_not_followed(tmp_path: Path) -> None:
+    """Someone else on the machine may be faster than we are between two files."""
+    (tmp_path / "folder").symlink_to("/")
+    here = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match=r"[Nn]ot a directory|[Tt]oo many"):
+            _step_into("folder", here)
+    finally:
+        os.close(here)

@@ -67,6 +67,14 @@ def test_a_bad_structure_of_the_vectors_is_refused(case: str, tmp_path: Path) ->
         refused(raw, tmp_path)
 
 
+def test_a_lie_in_a_zip_comes_out_before_anything_is_written(tmp_path: Path) -> None:
+    """The place to write to would be the next thing to be refused."""
+    lie = raw_zip(b"hello", deflate(b"hell!"))
+    (tmp_path / "a.zip").write_bytes(lie)
+    with pytest.raises(MalformedError, match="declares"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
 def test_an_archive_must_have_exactly_the_members_of_its_manifest(tmp_path: Path) -> None:
     archive = tmp_path / "a.tar"
     archive.write_bytes(GOOD_TAR)

@@ -276,6 +276,18 @@ def test_sizes_of_2_to_the_63_cost_nothing() -> None:
         )
 
 
+def test_a_root_over_longer_hashes_proves_nothing() -> None:
+    """An attacker may know bytes of any length that hash to the root: as an entry's, say."""
+    long = b"sibling of 33 bytes, one too many"
+    for size, index in ((2, 0), (2, 1)):
+        pair = (LEAVES[0], long) if index == 0 else (long, LEAVES[0])
+        with pytest.raises(MalformedError, match="32 bytes"):
+            check_inclusion(LEAVES[0], index, size=size, proof=[long], root=node_hash(*pair))
+    root = node_hash(LEAVES[0], long)
+    with pytest.raises(MalformedError, match="32 bytes"):
+        check_consistency(1, 2, proof=[long], first_root=LEAVES[0], second_root=root)
+
+
 def test_a_node_is_no_leaf() -> None:
     """The two domain tags: hashing a pair as data gives something else."""
     assert node_hash(LEAVES[0], LEAVES[1]) != leaf_hash(LEAVES[0] + LEAVES[1])

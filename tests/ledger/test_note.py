@@ -278,6 +278,15 @@ def test_weak_keys_and_malleated_signatures_do_not_open_a_note(case: dict[str, A
     assert verifier.verify(message, Signature("name", verifier.key_id, raw)) is case["must_accept"]
 
 
+@pytest.mark.parametrize("why", ["A=identity", "A=all-zero", "A=order-2", "key 31 bytes"])
+def test_a_weak_key_cannot_be_trusted_at_all(why: str) -> None:
+    found = [case for case in EDGE if why in case["why"]]
+    assert found
+    for case in found:
+        with pytest.raises(LedgerError):
+            Verifier("name", bytes.fromhex(case["public_key"]))
+
+
 @pytest.mark.parametrize(
     "vkey",
     [

@@ -190,6 +190,7 @@ def test_a_tree_that_grew_is_cosigned() -> None:
 def test_another_old_size_than_the_latest_is_a_conflict() -> None:
     assert judge(REQUEST, None) is Status.CONFLICT
     assert judge(REQUEST, checkpoint_at(2)) is Status.CONFLICT
+    assert judge(REQUEST, checkpoint_at(7)) is Status.CONFLICT
 
 
 def test_a_fork_is_not_cosigned() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -194,7 +195,7 @@ def test_a_corruption_is_read_and_written_alike(text: str, value: Corruption) ->
 @pytest.mark.parametrize(
     "text",
     ["", "random", "random@", "random@-1", "random@1:0", "random@1:2:0", "random@1:2:1.5",
-     "random@1:2:3:4", "permute@1", "random@١", "random@1\n"],
+     "random@1:2:3:4", "permute@1", "random@\N{ARABIC-INDIC DIGIT ONE}", "random@1\n"],
 )  # fmt: skip
 def test_a_corruption_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(MisuseError):
@@ -224,16 +225,33 @@ def test_bad_usage_is_explained_and_exits_64(
     assert capsys.readouterr().err.strip()
 
 
+TINY = ["gpt", "--layers", "1", "--width", "32", "--batch", "2", "--block", "16"]
+
+
+def test_an_interrupted_run_keeps_every_metric_up_to_the_signal(
+    drive: Callable[..., Any], entries: Callable[[], list[Entry]]
+) -> None:
+    """It flushes, then dies of the signal, so that the wrapper sees what it was."""
+    process = drive([*TINY, "--max-iters", "1000000"], grace=60.0)
+    assert process.stdout.readline().startswith(b"iter")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    told = entries()
+    end = next(e.data for e in told if e.type == "run.closed")
+    assert (end["status"], end["signal"]) == ("user_code_failure", "SIGTERM")
+    iters = [e.data["iter"] for e in told if e.type == "metric.observed"]
+    assert iters == list(range(len(iters)))
+    assert len(iters) >= 20
+
+
 def test_the_real_command_under_the_wrapper_records_a_detection(
     drive: Callable[..., Any], entries: Callable[[], list[Entry]], tmp_path: Path
 ) -> None:
     """The whole way: GPT, fault, gate, ledger; the numbers are small, the path is the real one."""
     text = tmp_path / "text.txt"
     text.write_bytes(TEXT.content)
-    process = drive(
-        ["gpt", "--max-iters", "45", "--layers", "1", "--width", "32", "--batch", "2"]
-        + ["--block", "16", "--data", str(text), "--corrupt", "random@30:10:0.5"]
-    )
+    options = ["--max-iters", "45", "--data", str(text), "--corrupt", "random@30:10:0.5"]
+    process = drive([*TINY, *options])
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     lines = stdout.decode().splitlines()

@@ -65,8 +65,8 @@ def test_numbers_that_are_not_finite_are_recorded_by_name(authorized: Path) -> N
 
 def test_what_was_recorded_is_kept_when_the_runner_raises(authorized: Path) -> None:
     session = attach(handover(authorized))
+    session.observe(0, {"a": 1.0})
     with pytest.raises(ZeroDivisionError), session:
-        session.observe(0, {"a": 1.0})
         session.observe(1, {"a": 1 / 0})
     assert len(recorded(authorized)) == 1
 

@@ -4,19 +4,21 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ledger import Entry, Event, Key, KeyRefusedError, Ledger, MisuseError
 from producers.runs import RunSpec, new_run_id, run
 from producers.runs.output import Tee
+
+if TYPE_CHECKING:
+    import subprocess
 
 CANARY = "c4n4ry-S3cret-0123456789"
 Drive = Callable[..., "subprocess.Popen[bytes]"]
@@ -410,6 +412,7 @@ def test_a_finalizer_that_fails_leaves_the_run_closed_and_its_files_on_record(
     tmp_path: Path, key: Key
 ) -> None:
     def fail(book: Ledger, outdir: Path) -> dict[str, bytes]:
+        del book, outdir
         raise RuntimeError("no projection")
 
     spec = RunSpec(kind="command", argv=("true",), outdir=tmp_path / "out")
@@ -429,7 +432,7 @@ def test_a_projected_file_stays_inside_the_run_directory(
         Ledger.create(tmp_path / "out", name="t", key=key) as book,
         pytest.raises(MisuseError, match="not a path inside"),
     ):
-        run(spec, book, finalize=lambda book, outdir: {name: b"x"})
+        run(spec, book, finalize=lambda _book, _outdir: {name: b"x"})
 
 
 def test_nothing_to_run_is_refused(tmp_path: Path, key: Key) -> None:

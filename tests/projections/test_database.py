@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from ledger.errors import MalformedError, MisuseError, StoreError
 from projections import write_database
+from projections.database import APPLICATION_ID
 
 
 def ask(path: Path, question: str) -> list[tuple[Any, ...]]:
@@ -117,6 +118,15 @@ def test_what_is_not_finite_is_named_and_never_lost(tmp_path: Path) -> None:
     assert ask(path, "SELECT worst_DW, nonfinite FROM gates") == [(None, "NaN")]
 
 
+def test_a_pass_that_was_not_evaluated_is_a_skip_here_too(tmp_path: Path) -> None:
+    made = story.Story()
+    made.gate("r", 10, "pass", evaluated=False)
+    path = tmp_path / "query.db"
+    write_database(made.entries, path)
+    assert ask(path, "SELECT decision, evaluated FROM gates") == [("skip", 0)]
+    assert ask(path, "SELECT final_decision FROM runs") == [("skip",)]
+
+
 def test_more_rows_than_a_batch_all_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("projections.database.BATCH", 3)
     path = tmp_path / "query.db"
@@ -133,7 +143,7 @@ def test_it_replaces_its_own_kind_and_leaves_nothing_beside_it(tmp_path: Path) -
     assert [found.name for found in tmp_path.iterdir()] == ["query.db"]
 
 
-@pytest.mark.parametrize("kind", ["ledger", "text", "empty"])
+@pytest.mark.parametrize("kind", ["ledger", "short", "empty", "no magic"])
 def test_what_it_did_not_write_it_does_not_overwrite(tmp_path: Path, kind: str) -> None:
     """``ledger project sqlite --out ledger.sqlite`` must not cost anyone a ledger."""
     path = tmp_path / "ledger.sqlite"
@@ -142,7 +152,9 @@ def test_what_it_did_not_write_it_does_not_overwrite(tmp_path: Path, kind: str) 
         connection.execute("CREATE TABLE entries (seq INTEGER PRIMARY KEY)")
         connection.close()
     else:
-        path.write_bytes(b"SQLite format 3\0" if kind == "text" else b"")
+        no_magic = b"x" * 68 + APPLICATION_ID.to_bytes(4, "big") + b"x" * 99
+        contents = {"short": b"SQLite format 3\0", "empty": b"", "no magic": no_magic}
+        path.write_bytes(contents[kind])
     before = path.read_bytes()
     with pytest.raises(MisuseError, match="not a query database"):
         write_database(story.partial(), path)

@@ -114,7 +114,13 @@ def test_types_that_are_unknown_or_free_for_users_change_no_run(name: str) -> No
     else:
         assert plain.keys() == other.keys()
         assert plain != other  # they show the head, or every entry
-    assert b"11" in project([PROJECTIONS["report"]()], more.entries)["report.md"]
+    assert b"do not fit" not in project([PROJECTIONS["report"]()], more.entries)["report.md"]
+
+
+def test_an_unknown_type_alone_makes_no_run() -> None:
+    made = story.Story()
+    made.add("gate.imagined", "run/ghost", story.checked(10, "pass"))
+    assert project([Results()], made.entries) == {}
 
 
 def test_the_files_of_the_first_entries_can_be_asked_for() -> None:

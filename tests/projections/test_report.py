@@ -6,7 +6,7 @@ from pathlib import Path
 import make_golden
 import pytest
 import story
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from projections import PROJECTIONS, project
@@ -158,6 +158,53 @@ def test_a_fault_that_nothing_followed_was_detected_by_none() -> None:
     assert re.search(r"^10  F!$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("onset", "strip", "delay"),
+    [(0, "!pFp", 20), (10, "!pFp", 10), (11, "p!Fp", 9), (20, "p!Fp", 0), (21, "pF!p", None)],
+)
+def test_a_fault_stands_before_the_first_check_that_could_see_it(
+    onset: int, strip: str, delay: int | None
+) -> None:
+    made = story.Story()
+    made.open("r")
+    made.plan("r")
+    made.fault("r", onset)
+    for step, decision in ((10, "pass"), (20, "fail"), (30, "pass")):
+        made.gate("r", step, decision)
+    text = page(made.entries)
+    assert f"\n10  {strip}\n" in text
+    said = "none" if delay is None else f"{delay} iterations"
+    assert re.search(rf"\| +{onset} \| `random` \| +50% \| {said} +\| {said} +\|", text)
+
+
+def test_a_metric_is_told_by_its_ends_and_its_finite_extremes() -> None:
+    made = story.Story()
+    made.open("r")
+    for step, value in enumerate((5, -2.5, "NaN", 12345.678, 3)):
+        made.metrics("r", step, loss=value)
+    assert re.split(r" *\| *", row(page(made.entries), "`loss`").strip()) == [
+        "5",
+        "5",
+        "3",
+        "-2.5",
+        "12345.7",
+        "1",
+    ]
+
+
+def test_the_metric_that_moved_most_is_named_and_what_is_not_finite_moved_more() -> None:
+    made = story.Story()
+    made.open("r")
+    made.gate("r", 10, "fail", per_metric_tv={"a": 0.5, "b": 0.75, "c": 0.25})
+    made.gate("r", 20, "fail", per_metric_tv={"a": 0.5, "b": "NaN", "c": 99})
+    made.gate("r", 30, "fail", per_metric_tv={})
+    assert re.findall(r"\| FAIL .*\| (`.`|-) +\| `fail` +\|", page(made.entries)) == [
+        "`b`",
+        "`b`",
+        "-",
+    ]
+
+
 def test_a_long_run_shows_the_worst_of_the_checks_behind_a_mark() -> None:
     made = story.Story()
     made.open("r")
@@ -254,6 +301,7 @@ def test_a_code_span_holds_whatever_is_put_into_it(text: str) -> None:
     assert html.escape(span, quote=False).replace("&amp;", "&") == span
 
 
+@example("\\u{1b}")
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_is_shown_can_be_read_back(text: str) -> None:
     """Two texts are never shown alike: an escape cannot be forged by its own spelling."""

@@ -161,6 +161,7 @@ def test_a_fail_at_iteration_0_has_its_marker() -> None:
     made.open("r")
     made.plan("r")
     made.gate("r", 0, "fail")
+    made.gate("r", 50, "fail")
     assert files(made.entries)["first_fail_iter.txt"] == b"0\n"
 
 
@@ -200,6 +201,7 @@ def test_a_pass_that_was_not_evaluated_is_a_skip() -> None:
 def test_the_ending_is_told_in_the_words_of_the_seed(closing: dict[str, Any], status: str) -> None:
     summary = parsed(one_run("pass", **closing).entries, "results_summary.json")
     assert summary["run_status"] == status
+    assert summary["partial"] is False
     assert summary["runner_exit_code"] == closing.get("exit_code", 0)
     assert summary["runner_signal"] == closing.get("signal")
 

@@ -233,7 +233,7 @@ def audit(*, evaluated: bool) -> dict[str, Any]:
     } | ({} if evaluated else {"per_metric_tv": {}, "worst_DW": None})
 
 
-OPENED = {
+OPENED: dict[str, Any] = {
     "kind": "gpt",
     "argv": ["python", "train.py"],
     "outdir": "out",
@@ -251,7 +251,7 @@ OPENED = {
     },
 }
 
-PLANNED = {
+PLANNED: dict[str, Any] = {
     "gate": {
         "preset": "demo",
         "policy": "persistence",

@@ -29,7 +29,7 @@ def codes(capsule: Capsule) -> list[tuple[str, int | None]]:
 
 
 def file_of(capsule: Capsule, blob: dict[str, Any]) -> Path:
-    name = blob["sha256"]
+    name: str = blob["sha256"]
     return capsule.folder / "blobs" / "sha256" / name[:2] / name
 
 

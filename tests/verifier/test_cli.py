@@ -171,7 +171,8 @@ def test_an_interrupt_is_no_verdict(capsule: Capsule, tmp_path: Path) -> None:
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from verifier.cli import main; sys.exit(main())"
     )
-    command = [sys.executable, "-c", script, capsule.path, "--checkpoint", tmp_path / "note"]
+    command = [sys.executable, "-c", script, str(capsule.path)]
+    command += ["--checkpoint", str(tmp_path / "note")]
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as it,
         (tmp_path / "note").open("wb"),  # opens when the verifier has, which then waits
@@ -243,7 +244,7 @@ def test_progress_is_talk_for_a_terminal_only(
     cli._progress(1, 4)
     cli._progress(0, 0)
     assert capsys.readouterr() == ("", "\rverifying 25 %\rverifying 100 %")
-    command = [sys.executable, "-m", "verifier", capsule.path, "--quiet"]
+    command = [sys.executable, "-m", "verifier", str(capsule.path), "--quiet"]
     leader, terminal = os.openpty()
     for quiet, talk in ((command, b""), (command[:-1], b"\r\x1b[K")):
         done = subprocess.run(quiet, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, check=False)

@@ -1,0 +1,212 @@
+"""Every byte of a ledger, every entry, every tail: changed, and found (issue, *Tamper*).
+
+The flips are judged in process. Here the n-th bytes of all entries are flipped at
+once, and the verifier must name each of those entries; ``benchmarks/tamper_battery.py``
+flips each byte of the file alone.
+"""
+
+import json
+import random
+from pathlib import Path
+
+import history
+import pytest
+from forge import OWNER, STORES, codes, lines_of, tamper, verdict, walk, write_sqlite
+from tampering import Bench, in_columns, judged, masks, payload_spans, reframe, zero_runs
+
+from ledger import Ledger
+from ledger.signing import sign_checkpoint
+
+SEED = 20260115
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bench]:
+    folder = tmp_path_factory.mktemp("tamper")
+    made = {}
+    for suffix in STORES:
+        honest = history.write(folder / f"honest{suffix}")
+        made[suffix] = Bench(honest, folder / f"copy{suffix}")
+    return made
+
+
+@pytest.mark.parametrize("suffix", STORES)
+def test_the_ledger_that_is_tampered_with_is_worth_it(
+    benches: dict[str, Bench], suffix: str
+) -> None:
+    entries = walk(benches[suffix].honest)
+    types = {entry["type"] for entry in entries}
+    assert len(entries) == 50
+    assert {"key.rotated", "key.revoked", "gate.checked", "run.closed"} <= types
+    assert {entry["signed"] for entry in entries} == {True, False}
+    assert benches[suffix].verdict["verdict"] == "VERIFIED"
+    assert len(benches[suffix].projections) >= 4
+
+
+@pytest.mark.parametrize("which", range(3), ids=["low bit", "high bit", "seeded"])
+def test_every_flipped_byte_of_a_jsonl_is_found_at_its_entry(
+    benches: dict[str, Bench], which: int
+) -> None:
+    bench = benches[".jsonl"]
+    lengths = [len(line) for line in lines_of(bench.honest)]
+    starts = [sum(lengths[:seq]) for seq in range(len(lengths))]
+    lengths = [length - 1 for length in lengths]  # the LFs are the next test's
+    for places in in_columns(lengths):
+        flips = [(starts[seq] + n, masks(starts[seq] + n, SEED)[which]) for seq, n in places]
+        unnamed = bench.unnamed(bench.flipped(flips), {seq for seq, _ in places})
+        assert not unnamed, f"byte {places[0][1]} of {unnamed}"
+
+
+def test_every_changed_line_feed_of_a_jsonl_is_found(benches: dict[str, Bench]) -> None:
+    bench = benches[".jsonl"]
+    offsets = [offset for offset, byte in enumerate(bench.content) if byte == 0x0A]
+    assert len(offsets) == 50
+    for offset in offsets:
+        for mask in masks(offset, SEED):
+            assert bench.complaint(bench.flipped([(offset, mask)])) is None, (offset, mask)
+
+
+@pytest.mark.parametrize("suffix", STORES)
+def test_a_sample_of_single_flips_changes_the_verdict_or_nothing(
+    benches: dict[str, Bench], suffix: str
+) -> None:
+    bench = benches[suffix]
+    source = random.Random(SEED)
+    for _ in range(400):
+        offset = source.randrange(len(bench.content))
+        flip = (offset, source.randrange(1, 256))
+        assert bench.complaint(bench.flipped([flip])) is None, flip
+
+
+@pytest.mark.parametrize("which", range(3), ids=["low bit", "high bit", "seeded"])
+def test_every_flipped_byte_of_a_sqlite_row_is_found_at_its_entry(
+    benches: dict[str, Bench], which: int
+) -> None:
+    bench = benches[".sqlite"]
+    spans = payload_spans(bench.honest)
+    for places in in_columns([length for _, length in spans]):
+        flips = [(spans[seq][0] + n, masks(spans[seq][0] + n, SEED)[which]) for seq, n in places]
+        unnamed = bench.unnamed(bench.flipped(flips), {seq for seq, _ in places})
+        assert not unnamed, f"byte {places[0][1]} of {unnamed}"
+
+
+def test_the_rest_of_the_sqlite_file_changes_the_verdict_or_nothing(
+    benches: dict[str, Bench],
+) -> None:
+    """Headers, pointers, the index and the schema, byte by byte; unused space at once."""
+    bench = benches[".sqlite"]
+    covered = {n for start, length in payload_spans(bench.honest) for n in range(start, start + length)}
+    for start, length in zero_runs(bench.content):
+        run = set(range(start, start + length)) - covered
+        for which in range(3):
+            flips = [(n, masks(n, SEED)[which]) for n in run]
+            assert bench.complaint(bench.flipped(flips)) is None, (start, length)
+        covered |= run
+    rest = [n for n in range(len(bench.content)) if n not in covered]
+    for offset in rest:
+        flip = (offset, masks(offset, SEED)[offset % 3])
+        assert bench.complaint(bench.flipped([flip])) is None, flip
+
+
+@pytest.mark.parametrize("suffix", STORES)
+def test_each_entry_deleted_is_found(benches: dict[str, Bench], suffix: str) -> None:
+    bench = benches[suffix]
+    for seq in range(49):
+        path = _rearranged(bench, [n for n in range(50) if n != seq])
+        assert judged(path)["exit_code"] == 2, seq
+
+
+@pytest.mark.parametrize("suffix", STORES)
+def test_each_entry_swapped_with_its_neighbour_is_found(
+    benches: dict[str, Bench], suffix: str
+) -> None:
+    bench = benches[suffix]
+    for seq in range(49):
+        order = list(range(50))
+        order[seq], order[seq + 1] = order[seq + 1], order[seq]
+        assert judged(_rearranged(bench, order))["exit_code"] == 2, seq
+
+
+@pytest.mark.parametrize("suffix", STORES)
+def test_each_entry_duplicated_is_found(benches: dict[str, Bench], suffix: str) -> None:
+    bench = benches[suffix]
+    for seq in range(50):
+        for where in {seq + 1, 50}:
+            order = list(range(50))
+            order.insert(where, seq)
+            assert judged(_rearranged(bench, order))["exit_code"] == 2, (seq, where)
+
+
+def _rearranged(bench: Bench, order: list[int]) -> Path:
+    """Put the entries in another order, with everything else left as it was."""
+    lines = lines_of(bench.honest)
+    if bench.copy.suffix == ".jsonl":
+        return bench.put(b"".join(lines[n] for n in order))
+    bench.put(b"").unlink()
+    write_sqlite(bench.copy, [])
+    from forge import columns
+
+    for seq, n in enumerate(order):
+        row = columns(lines[n])
+        event_id = f"{row[4]}-{seq}" if order.index(n) != seq and order.count(n) > 1 else row[4]
+        moved = (seq, *row[1:4], event_id, *row[5:])
+        tamper(bench.copy, ("INSERT INTO entries VALUES (?,?,?,?,?,?,?,?)", moved))
+    return bench.copy
+
+
+@pytest.mark.parametrize("suffix", STORES)
+def test_each_tail_cut_is_found_with_a_pinned_checkpoint(
+    benches: dict[str, Bench], suffix: str, tmp_path: Path
+) -> None:
+    """Without one a cut at a signed entry is an honest, shorter ledger: the page says so."""
+    bench = benches[suffix]
+    with Ledger.open(bench.honest, key=OWNER.key) as book:
+        pinned = sign_checkpoint(book, memory=tmp_path).encode()
+    assert verdict(bench.honest, checkpoints=[pinned]).outcome == "VERIFIED"
+    for size in range(50):
+        path = _rearranged(bench, list(range(size)))
+        found = verdict(path, checkpoints=[pinned])
+        assert found.exit_code == 2, size
+        assert "anchor.checkpoint" in {finding.code for finding in found.findings}
+
+
+def test_each_member_of_each_entry_changed_and_rehashed_is_found(
+    benches: dict[str, Bench],
+) -> None:
+    """Who can write the file can compute hashes: of the changed entry, and of all after it."""
+    bench = benches[".jsonl"]
+    lines = lines_of(bench.honest)
+    for seq in range(50):
+        for changes in ({"subject": "run/other"}, {"data": {}}, {"id": "other"}, {"key": OWNER.id}):
+            if changes.items() <= json.loads(lines[seq][9:-86 if lines[seq].endswith(b"null}\n") else -173]).items() if False else False:
+                continue
+            changed = _relinked([*lines[:seq], reframe(lines[seq], **changes), *lines[seq + 1 :]], seq)
+            if b"".join(changed) == bench.content:
+                continue
+            assert judged(bench.put(b"".join(changed)))["exit_code"] == 2, (seq, changes)
+
+
+def _relinked(lines: list[bytes], start: int) -> list[bytes]:
+    """Give every entry behind *start* the ``prev`` that fits, as far as a thief can."""
+    import hashlib
+
+    from forge import unframe
+
+    made = lines[: start + 1]
+    for line in lines[start + 1 :]:
+        prev = hashlib.sha256(b"\0" + unframe(made[-1].rstrip(b"\n"))[0]).hexdigest()
+        made.append(reframe(line, prev=prev))
+    return made
+
+
+def test_an_entry_moved_in_from_a_twin_ledger_is_found(
+    benches: dict[str, Bench], tmp_path: Path
+) -> None:
+    bench = benches[".jsonl"]
+    twin = lines_of(history.write(tmp_path / "twin.jsonl"))
+    lines = lines_of(bench.honest)
+    for seq in range(50):
+        path = bench.put(b"".join([*lines[:seq], twin[seq], *lines[seq + 1 :]]))
+        assert judged(path)["exit_code"] == 2, seq
+        if seq:
+            assert ("chain.ledger", seq) in codes(path)
