@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-gc.disable()  # importing makes objects that stay: looking for garbage among them is a tenth of it
+import click
 
-import click  # noqa: E402 - after the line above, which is about this one
-
-from cli import VERSION, exits, table  # noqa: E402 - see above
+from cli import VERSION, exits, table
 
 
 class Terminated(BaseException):
@@ -76,6 +74,8 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run this process's command line, and leave."""
+    gc.disable()  # importing makes objects that stay; a command turns it on again
+    signal.signal(signal.SIGTERM, _terminate)
     code = run(sys.argv[1:])
     # Taking the interpreter apart would cost a tenth of a short command, and all is done.
     atexit._run_exitfuncs()  # noqa: SLF001 - what was promised to run at exit still runs
@@ -86,7 +86,6 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(list(arguments), prog_name="ledger", standalone_mode=False)
     except Terminated:

@@ -55,7 +55,7 @@ def key_id_of(book: Ledger, text: str) -> str:
         MisuseError: No key of the register is meant, or more than one.
     """
     keys = book.register.keys.values()
-    found = {key.id for key in keys if key.name == text or key.id == text}
+    found = {key.id for key in keys if text in (key.name, key.id)}
     if not found and len(text) >= _MIN_PREFIX:
         found = {key.id for key in keys if key.id.startswith(text)}
     if len(found) != 1:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from cli import keys, projecting
 from cli.exits import FAILED_GATE, OK
 from cli.output import Output
 from cli.render import escape_lines, fields
+from ledger.errors import MisuseError
 from ledger.keyfile import Key
 from ledger.ledger import Ledger
 from ledger.paths import NAMES
@@ -55,6 +57,8 @@ def run(wanted: Wanted, key_file: Path | None) -> Done:
         MisuseError: The directory holds another run, or there is nothing to run.
         LedgerError: It could not be recorded.
     """
+    if wanted.kind == "gpt":
+        require_trainer()
     key, _ = keys.load_or_make(key_file, name="owner")
     outdir = claim_outdir(wanted.outdir, force=wanted.force)
     spec = RunSpec(
@@ -69,17 +73,39 @@ def run(wanted: Wanted, key_file: Path | None) -> Done:
         return Done(outcome, book.id, book.path, book.refresh().size, _summary(outdir))
 
 
+def require_trainer() -> None:
+    """Refuse early what the runner would refuse late.
+
+    Raises:
+        MisuseError: torch or transformers is not installed.
+    """
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        raise MisuseError(
+            f"training needs {' and '.join(missing)}: pip install 'evidence-ledger[train]'"
+        )
+
+
 def answer(done: Done, *, fail_on: str | None) -> Output:
     """Say how a run ended; a gate decision counts only if *fail_on* says so."""
     outcome, decision = done.outcome, done.summary.get("final_decision")
     code = outcome.wrapper_exit
     if code == OK and fail_on and _SEVERITY.get(str(decision), 0) >= _SEVERITY[fail_on]:
         code = FAILED_GATE
-    data = {"run_id": outcome.run_id, "outdir": str(outcome.outdir), "ledger": done.ledger}
-    data |= {"size": done.size, "status": outcome.status, "runner_exit_code": outcome.exit_code}
-    data |= {"runner_signal": outcome.signal, "wall_s": outcome.wall_s}
-    data |= {"final_decision": decision, "first_fail_iter": done.summary.get("first_fail_iter")}
-    data |= {"artifacts": list(outcome.artifacts), "notes": list(outcome.notes)}
+    data: dict[str, Any] = {
+        "run_id": outcome.run_id,
+        "outdir": str(outcome.outdir),
+        "ledger": done.ledger,
+        "size": done.size,
+        "status": outcome.status,
+        "runner_exit_code": outcome.exit_code,
+        "runner_signal": outcome.signal,
+        "wall_s": outcome.wall_s,
+        "final_decision": decision,
+        "first_fail_iter": done.summary.get("first_fail_iter"),
+        "artifacts": list(outcome.artifacts),
+        "notes": list(outcome.notes),
+    }
     return Output("run", data, _text(done), code)
 
 

@@ -170,7 +170,7 @@ def run_directory(run_id: str) -> str:
     >>> run_directory("0192-abc")
     'runs/0192-abc'
     >>> run_directory("../../etc")
-    'runs/etc~b20adfd2dbdb1dcefa17efbbb5d0e29a'
+    'runs/etc~74ccf3c5b4c19a8167f9a3d1dd63e0e4'
     """
     if _PLAIN_NAME.fullmatch(run_id) and not _DEVICE_NAME.fullmatch(run_id):
         return f"runs/{run_id}"

@@ -12,6 +12,13 @@ RUN = "run/0192f0c0-0000-7000-8000-00000000c0de"
 SHA = "5a" * 32
 DECISIONS = ("skip", "pass", "pass", "warn", "fail")
 
+ROLES = {
+    "owner": ["*"],
+    "wrapper": ["run.*"],
+    "runner": ["run.*", "metric.*", "gate.*", "fault.*", "x.*"],
+    "reviewer": ["governance.approved"],
+    "writer": ["x.*"],
+}
 OPENED = {
     "kind": "gpt",
     "argv": ["python", "-m", "train"],
@@ -79,7 +86,7 @@ def metrics(first: int, count: int) -> list[Event]:
 def write(path: Path) -> Path:
     """Write the ledger through the real writer, with three hands."""
     second = signer("runner-2")
-    with Ledger.create(path, name="história", key=OWNER.key) as owner:
+    with Ledger.create(path, name="história", key=OWNER.key, roles=ROLES) as owner:
         owner.authorize(WRAPPER.public, name="wrapper", roles=["wrapper"])
         owner.authorize(RUNNER.public, name="runner", roles=["runner"])
         with (

@@ -8,13 +8,13 @@ what a crash leaves too.
 
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from forge import frame, lines_of, unframe, verdict
+from forge import compact, digest_of, frame, lines_of, unframe, verdict
 
 from ledger import Ledger
 from projections import PROJECTIONS, project
@@ -29,7 +29,7 @@ Flip = tuple[int, int]  # offset, mask
 def projections_of(path: Path) -> dict[str, bytes]:
     """Every file that can be projected from the ledger at *path*."""
     with Ledger.open(path) as book:
-        return dict(project(book.entries(), [make() for make in PROJECTIONS.values()]))
+        return dict(project([make() for make in PROJECTIONS.values()], book.entries()))
 
 
 def judged(path: Path) -> dict[str, Any]:
@@ -70,6 +70,11 @@ class Bench:
             content[offset] ^= mask
         return bytes(content)
 
+    def flip(self, offset: int, seed: int) -> Flip:
+        """One of the three flips of a byte, in turn; never one that makes a LF of it."""
+        mask = masks(offset, seed)[offset % 3]
+        return offset, mask ^ 0x20 if self.content[offset] ^ mask == 0x0A else mask
+
     def complaint(self, content: bytes) -> str | None:
         """What is wrong with the verifier's answer to *content*, or None."""
         said = judged(self.put(content))
@@ -90,7 +95,9 @@ class Bench:
     def unnamed(self, content: bytes, seqs: set[int]) -> set[int]:
         """The entries among *seqs* that the verifier does not name as changed themselves."""
         found = verdict(self.put(content)).findings
-        return seqs - {finding.seq for finding in found if finding.code in DIRECT}
+        # By line and not by seq: a changed ``seq`` moves the finding with it.
+        lines = {finding.line for finding in found if finding.code in DIRECT}
+        return {seq for seq in seqs if seq + 1 not in lines}
 
 
 def masks(offset: int, seed: int) -> tuple[int, int, int]:
@@ -98,20 +105,37 @@ def masks(offset: int, seed: int) -> tuple[int, int, int]:
     return 0x01, 0x80, random.Random(seed * 1_000_003 + offset).randrange(2, 0x80)
 
 
-def in_columns(lengths: list[int]) -> Iterator[list[tuple[int, int]]]:
-    """Walk entries side by side: the n-th byte of each, as (entry, n)."""
-    for place in range(max(lengths)):
-        yield [(seq, place) for seq, length in enumerate(lengths) if place < length]
-
-
 def reframe(line: bytes, **changes: Any) -> bytes:
     """Change members of an entry without a key: the hash fits again, the signature cannot."""
-    import hashlib
-
     raw, _, sig = unframe(line.rstrip(b"\n"))
-    entry = {**json.loads(raw), **changes}
-    raw = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
-    return frame(raw, hashlib.sha256(b"\0" + raw).digest(), sig)
+    raw = compact({**json.loads(raw), **changes})
+    return frame(raw, digest_of(raw), sig)
+
+
+def relinked(lines: list[bytes], start: int) -> list[bytes]:
+    """Give every entry behind *start* the ``prev`` that fits, as far as a thief can."""
+    made = lines[: start + 1]
+    for line in lines[start + 1 :]:
+        prev = digest_of(unframe(made[-1].rstrip(b"\n"))[0]).hex()
+        made.append(reframe(line, prev=prev))
+    return made
+
+
+def groups(path: Path) -> list[list[int]]:
+    """Entries that can be changed at once, so that each must still be found by itself.
+
+    Entry 0 and the key events go apart: under a register that they no longer fill,
+    signatures of others would not be looked at.
+    """
+    types = [json.loads(unframe(line[:-1])[0])["type"] for line in lines_of(path)]
+    keys = [seq for seq, kind in enumerate(types) if kind.startswith("key.")]
+    return [[0], keys, [seq for seq in range(1, len(types)) if seq not in keys]]
+
+
+def line_spans(path: Path) -> list[tuple[int, int]]:
+    """Where the lines of a JSONL ledger lie, their LFs aside: (offset, length), by seq."""
+    lengths = [len(line) for line in lines_of(path)]
+    return [(sum(lengths[:seq]), length - 1) for seq, length in enumerate(lengths)]
 
 
 def payload_spans(path: Path) -> list[tuple[int, int]]:

@@ -59,17 +59,20 @@ def verify(
     findings: Findings,
     story: Witness | None = None,
     progress: Callable[[int, int], None] | None = None,
+    plan: Plan | None = None,
 ) -> Reading:
     """Read the ledger at *path* under *policy* and add what is wrong with it to *findings*.
 
-    *progress* is called now and then with the units done and the units in all.
+    *progress* is called now and then with the units done and the units in all. *plan* says
+    how to read, which changes nothing that is found.
 
     Raises:
         OSError: The file cannot be opened or read.
     """
     chain = Chain(policy, findings, story)
     read = _read_sqlite if _is_sqlite(path) else _read_jsonl
-    store = read(path, chain, Plan(policy.jobs or _processors()), progress or _silent)
+    plan = plan or Plan(policy.jobs or _processors())
+    store = read(path, chain, plan, progress or _silent)
     return _reading(chain, store)
 
 

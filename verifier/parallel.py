@@ -100,6 +100,9 @@ class Workers:
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
+            here.close()  # else it would never see the end of what it is asked
+            for other in self._workers:
+                other.connection.close()
             _serve_and_exit(fast, descriptor, size, there)
         there.close()
         return _Worker(pid, here)

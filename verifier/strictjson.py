@@ -119,7 +119,8 @@ def parse(data: bytes) -> Any:
     """
     builder = _Builder()
     text = _decode(data)
-    if _scan(builder, text) != len(text) or builder.next != _END:
+    _, end = _scan(builder, text)
+    if end != len(text) or builder.next != _END:
         raise NotStrictJson("not JSON, or more than one value")
     return builder.value
 
@@ -133,22 +134,28 @@ def viable(data: bytes) -> bool:
     builder = _Builder()
     try:
         text = _decode(data, cut=True)
-        at = _scan(builder, text)
+        last, end = _scan(builder, text)
     except NotStrictJson:
         return False
-    return builder.next == _END or at == len(text) or _CUT_TOKEN.fullmatch(text, at) is not None
+    if builder.next == _END or end == len(text):
+        return True
+    # Cut in a token; the first digits of a number are taken for a whole one.
+    return any(_CUT_TOKEN.fullmatch(text, at) for at in (last, end))
 
 
-def _scan(builder: _Builder, text: str) -> int:
-    """Feed the tokens of *text* up to the end of the first value; return where that stopped."""
-    at = 0
+def _scan(builder: _Builder, text: str) -> tuple[int, int]:
+    """Feed the tokens of *text* up to the end of the first value.
+
+    Returns where the last token began and where it ended.
+    """
+    last = at = 0
     while builder.next != _END:
         found = _TOKEN.match(text, at)
         if found is None:
             break
         builder.take(found.group())
-        at = found.end()
-    return at
+        last, at = at, found.end()
+    return last, at
 
 
 def _decode(data: bytes, *, cut: bool = False) -> str:

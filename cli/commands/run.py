@@ -6,7 +6,7 @@ from typing import TypedDict, Unpack
 import click
 
 from cli import running
-from cli.command import key_option, make_command
+from cli.command import key_option, make_command, wants_json
 from cli.output import Output
 
 
@@ -49,6 +49,7 @@ def command(**options: Unpack[Options]) -> Output:
         name=options["name"],
         timeout=options["timeout"],
         grace=options["grace"],
+        stdout=2 if wants_json() else 1,
     )
     done = running.run(spec, options["key_file"])
     return running.answer(done, fail_on=options["fail_on"])

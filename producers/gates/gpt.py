@@ -76,9 +76,8 @@ def _print_check(check: Check, values: Mapping[str, float]) -> None:
         sign = "<=" if check.decision == "pass" else "> "
         distance = f"  D_W {shown} {sign} {check.eps_eff:.3f}"
     numbers = "  ".join(f"{name} {value:.3f}" for name, value in sorted(values.items()))
-    sys.stdout.write(
-        f"iter {check.iter:5d}  {check.decision:4}{distance:21}  {numbers}  ({check.reason})\n"
-    )
+    why = "" if check.reason == check.decision else f"  ({check.reason})"
+    sys.stdout.write(f"iter {check.iter:5d}  {check.decision:4}{distance:22}  {numbers}{why}\n")
     sys.stdout.flush()
 
 

@@ -145,11 +145,11 @@ DEMO = Plan(
     warmup=160,
     bins=20,
     metrics=(
-        Metric("eff_dim", 0.0, 32.0, 0.25),
-        Metric("loss", 0.0, 8.0, 0.5),
-        Metric("var_out_k", 0.0, 1.0, 0.25),
+        Metric("eff_dim", 0.0, 32.0, 1.0),
+        Metric("loss", 0.0, 8.0, 4.0),
+        Metric("var_out_k", 0.0, 1.0, 1.0),
     ),
-    epsilon=0.7,
+    epsilon=0.65,
     persistence=2,
     min_evidence=60,
 )

@@ -75,15 +75,18 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {s: signal.getsignal(s) for s in FORWARDED}
-        wanted = [s for s in FORWARDED if before[s] is not signal.SIG_IGN]
-        for number in wanted:
-            signal.signal(number, self._note)
+        before = {s: signal.getsignal(s) for s in (*FORWARDED, signal.SIGCHLD)}
+        for number in FORWARDED:
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, self._note)
+        # Inherited as ignored, SIGCHLD makes the system forget how children ended, and
+        # subprocess then says 0: a crash would go on record as a success.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
             yield
         finally:
-            for number in wanted:
-                signal.signal(number, before[number])
+            for known, handler in before.items():
+                signal.signal(known, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ ALLOWLIST = (
     "WORLD_SIZE",
 )
 _GIT_TIMEOUT_S = 5.0
+_EVENT_ROOM = 24_000  # of the 65 535 bytes of an entry, for the arguments, and as much for env
+_EVENT_TEXT = 2_000
+_EVENT_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +83,14 @@ class Provenance:
         """Return the payload of ``run.opened``."""
         return {
             "kind": kind,
-            "argv": list(self.argv),
+            "argv": _fit(self.argv),
             "outdir": mask_all([str(outdir)], self.secrets)[0],
             "runner_key": runner_key,
             "package": {"name": DISTRIBUTION, "version": self.package},
             "python": platform.python_version(),
             "platform": platform.platform(),
             "git": {"sha": self.git_sha, "dirty": self.git_dirty},
-            "env": dict(self.env),
+            "env": dict(zip(self.env, _fit(tuple(self.env.values())), strict=False)),
             "env_capture": self.env_capture(),
         }
 
@@ -183,6 +187,22 @@ def _clean(texts: Sequence[str]) -> tuple[str, ...]:
         os.fsencode(text).decode("utf-8", "backslashreplace").replace("\0", "\\x00")
         for text in texts
     )
+
+
+def _fit(texts: Sequence[str]) -> list[str]:
+    """Shorten what would not fit into an entry (section 2); the file has all of it."""
+    shown: list[str] = []
+    room = _EVENT_ROOM
+    for text in texts:
+        if len(text) > _EVENT_TEXT:
+            cut = len(text) - _EVENT_TEXT
+            text = f"{text[:_EVENT_TEXT]}… ({cut} more characters)"  # noqa: PLW2901 - the shown form
+        room -= len(dumps(text)) + _EVENT_NAME
+        if room < 0:
+            shown.append(f"… ({len(texts) - len(shown)} more)")
+            break
+        shown.append(text)
+    return shown
 
 
 def _git(cwd: Path) -> tuple[str | None, bool | None]:

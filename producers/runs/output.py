@@ -8,7 +8,6 @@ ends the passing on, never the run nor the copy.
 import os
 import selectors
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -16,7 +15,8 @@ from typing import BinaryIO, Self
 from producers.runs.redact import StreamMask
 
 _CHUNK = 1 << 16
-_DRAIN_S = 2.0  # for what is left in the pipes when a descendant never stops writing
+_PIPE_BYTES = 1 << 20  # the most that a pipe holds (Linux, without privileges; 64 KiB by default)
+_JOIN_S = 4.0  # for the last of it to be passed on
 
 
 class Tee:
@@ -56,7 +56,7 @@ class Tee:
         """
         self._stop.set()
         os.write(self._waker, b"\0")
-        self._thread.join(_DRAIN_S * 2)
+        self._thread.join(_JOIN_S)
         for mask in self._masks.values():
             self._keep(mask.finish())
         with self._lock:
@@ -74,10 +74,12 @@ class Tee:
                 for key, _ in selector.select():
                     if key.fd != self._wake and self._pass_on(key.fd) == b"":
                         selector.unregister(key.fd)
-        deadline = time.monotonic() + _DRAIN_S
+        # What the ended runner wrote is in the pipes, and there is no more than fits into
+        # one; a descendant that never stops writing is not listened to for ever.
         for source in self._masks:
-            while self._pass_on(source) and time.monotonic() < deadline:
-                pass
+            left = _PIPE_BYTES
+            while left and (chunk := self._pass_on(source)):
+                left -= len(chunk)
 
     def _pass_on(self, source: int) -> bytes | None:
         """Copy one chunk; return it, ``b""`` at the end and ``None`` when there is none yet."""

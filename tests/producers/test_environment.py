@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from ledger.events import check as check_payload
 from producers.runs.environment import ALLOWLIST, capture, environment_text
 from producers.runs.redact import MASK
@@ -45,6 +47,12 @@ def test_redactions_applied_is_false_when_no_rule_matched_a_captured_key(tmp_pat
 def test_the_value_of_a_secret_variable_is_masked_in_the_arguments_too(tmp_path: Path) -> None:
     found = capture(["train", "--note", f"with {CANARY}"], env=ENV, cwd=tmp_path)
     assert found.argv == ("train", "--note", f"with {MASK}")
+
+
+def test_the_value_of_a_variable_that_is_not_captured_is_masked_too(tmp_path: Path) -> None:
+    found = capture(["train", "--note", f"aws-{CANARY}!"], env=ENV, cwd=tmp_path)
+    assert found.argv == ("train", "--note", f"{MASK}!")
+    assert f"aws-{CANARY}" in found.secrets
 
 
 def test_no_secret_is_in_what_is_written(tmp_path: Path) -> None:
@@ -115,3 +123,14 @@ def test_the_environment_text_names_interpreter_platform_and_packages() -> None:
     assert text.startswith("python: 3.")
     assert "\nplatform: " in text
     assert "\npydantic==" in text
+
+
+@pytest.mark.parametrize("argv", [["x" * 200_000], ["\x01" * 3000] * 50, ["y"] * 100_000])
+def test_a_very_long_command_still_fits_into_one_entry(tmp_path: Path, argv: list[str]) -> None:
+    env = {f"SLURM_{i}": "z" * 5000 for i in range(1000)}
+    found = capture(argv, env=env, cwd=tmp_path)
+    opened = found.opened(kind="command", outdir=tmp_path, runner_key="0" * 64)
+    assert len(json.dumps(opened)) < 60_000
+    assert "more" in json.dumps(opened["argv"], ensure_ascii=False)
+    config = found.resolved_config(kind="command", run_id="r", outdir=tmp_path, ts_utc="t")
+    assert config["argv"]["runner_cmd"] == argv

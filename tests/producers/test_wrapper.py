@@ -4,21 +4,19 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from ledger import Entry, Event, Key, KeyRefusedError, Ledger, MisuseError
 from producers.runs import RunSpec, new_run_id, run
 from producers.runs.output import Tee
-
-if TYPE_CHECKING:
-    import subprocess
 
 CANARY = "c4n4ry-S3cret-0123456789"
 Drive = Callable[..., "subprocess.Popen[bytes]"]
@@ -123,6 +121,21 @@ def test_a_runner_that_ends_before_its_first_event_is_closed_too(
     assert drive(python("raise SystemExit(7)")).wait(60) == 2
     assert types(entries()) == ["run.opened", "run.closed"]
     assert (closed(entries())["exit_code"], closed(entries())["signal"]) == (7, None)
+
+
+def test_a_crash_is_seen_even_if_we_were_started_with_sigchld_ignored(
+    capsule: Path, child_env: dict[str, str], entries: Read
+) -> None:
+    """The system then forgets exit codes, and Python's subprocess says 0 of a crash."""
+    driver = Path(__file__).with_name("drive_wrapper.py")
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    command = [*python(code), str(driver), str(capsule), "5", *python("raise SystemExit(9)")]
+    done = subprocess.run(command, env=child_env, timeout=60, check=False)
+    assert done.returncode == 2
+    assert (closed(entries())["status"], closed(entries())["exit_code"]) == ("user_code_failure", 9)
 
 
 @pytest.mark.parametrize("command", ["/nonexistent/program", "/etc/hostname", "/etc"])
@@ -450,6 +463,22 @@ def test_run_ids_are_unique_and_sort_by_time() -> None:
         time.sleep(0.002)
     assert ids == sorted(set(ids))
     assert all(len(i) == 32 and int(i, 16) for i in ids)
+
+
+def test_no_more_than_a_pipe_holds_is_taken_after_the_end(tmp_path: Path) -> None:
+    """Else a descendant that writes faster than we read keeps the wrapper for ever."""
+    source, writer = os.pipe()
+    endless = subprocess.Popen(["cat", "/dev/zero"], stdout=writer)
+    os.close(writer)
+    try:
+        with (tmp_path / "copy").open("xb", buffering=0) as copy, _null() as null:
+            tee = Tee({source: null}, copy, [])
+            with tee:
+                tee._stop.set()  # at once: what it copies now, it copies after the end
+    finally:
+        endless.kill()
+        endless.wait()
+    assert (tmp_path / "copy").stat().st_size <= 4 << 20
 
 
 def test_a_full_disk_under_the_copy_stops_neither_the_output_nor_the_runner() -> None:

@@ -7,6 +7,7 @@ all of it and the hash before, so two histories never share a head.
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +37,7 @@ HOSTILE_TEXTS = (
     "two\nlines\r\n# Heading",
     "col  umn",
     "\\`|",
-    "https://evil.example/ www.evil.example a@evil.example",
-    "&lt;b&gt;",
+    "https://evil.example/ www.evil.example a@evil.example &lt;b&gt;",
     "**PASS**",
     "\U0001f600 \U000e0041",
     " ",
@@ -81,7 +81,7 @@ class Story:
         minute, second = divmod(seq, 60)
         time = f"2026-01-15T{10 + minute // 60:02}:{minute % 60:02}:{second:02}.000000Z"
         previous = self.entries[-1].hash if self.entries else ""
-        content = [previous, seq, time, key_id(key), kind, subject, data]
+        content = json.dumps([previous, seq, time, key_id(key), kind, subject, data])
         entry = Entry(
             seq=seq,
             id=f"event-{seq}",
@@ -91,7 +91,7 @@ class Story:
             type=kind,
             subject=subject,
             data=json.loads(json.dumps(data)),  # as a reader gets it: lists, never tuples
-            hash=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+            hash=hashlib.sha256(content.encode()).hexdigest(),
         )
         self.entries.append(entry)
         return entry
@@ -393,3 +393,8 @@ def golden_cases() -> dict[str, list[Entry]]:
         "hostile": hostile(),
         "several": several_runs("first", "second", "../third").entries,
     }
+
+
+INVISIBLE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from ledger.errors import MalformedError, MisuseError, StoreError
 from projections import write_database
-from projections.database import APPLICATION_ID
+from projections.database import APPLICATION_ID, BATCH
 
 
 def ask(path: Path, question: str) -> list[tuple[Any, ...]]:
@@ -127,12 +127,16 @@ def test_a_pass_that_was_not_evaluated_is_a_skip_here_too(tmp_path: Path) -> Non
     assert ask(path, "SELECT final_decision FROM runs") == [("skip",)]
 
 
-def test_more_rows_than_a_batch_all_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("projections.database.BATCH", 3)
+def test_more_rows_than_a_batch_all_arrive(tmp_path: Path) -> None:
+    made = story.Story()
+    for number in range(BATCH + 1):
+        made.metrics("r", number, loss=number)
     path = tmp_path / "query.db"
-    write_database(story.fail_then_pass().entries, path)
-    assert ask(path, "SELECT count(*), min(seq), max(seq) FROM entries") == [(31, 0, 30)]
-    assert ask(path, "SELECT count(*) FROM metrics") == [(22,)]
+    write_database(made.entries, path)
+    assert ask(path, "SELECT count(*), min(seq), max(seq) FROM entries") == [
+        (BATCH + 2, 0, BATCH + 1)
+    ]
+    assert ask(path, "SELECT count(*), max(value) FROM metrics") == [(BATCH + 1, BATCH)]
 
 
 def test_it_replaces_its_own_kind_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

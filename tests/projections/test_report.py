@@ -1,31 +1,14 @@
-import html
-import json
 import re
 from pathlib import Path
 
 import make_golden
 import pytest
 import story
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from projections import PROJECTIONS, project
-from projections.document import (
-    Block,
-    Heading,
-    Listing,
-    Paragraph,
-    Quoted,
-    Table,
-    to_markdown,
-    to_text,
-)
-from projections.escape import markdown_code, plain_quote, visible, visible_json
 
 GOLDEN = Path(__file__).parent / "golden"
-INVISIBLE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
-)
 
 
 def report(entries: list[story.Entry]) -> dict[str, str]:
@@ -263,7 +246,7 @@ def test_several_runs_have_an_overview_and_a_report_each() -> None:
 @given(entries=story.stories())
 def test_nothing_hidden_reaches_a_report(name: str, entries: list[story.Entry]) -> None:
     text = report(entries)[name]
-    assert not INVISIBLE.search(text)
+    assert not story.INVISIBLE.search(text)
     assert "\n#  " not in text
 
 
@@ -291,122 +274,3 @@ def test_a_sentence_of_ours_cannot_be_forged_by_a_name() -> None:
     made.plan("x\n\n**PASS**: all of 9 evaluated checks passed.")
     lines = page(made.entries).splitlines()
     assert not [line for line in lines if line.startswith("**PASS**")]
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_code_span_holds_whatever_is_put_into_it(text: str) -> None:
-    span = markdown_code(text, limit=10**6)
-    assert span == "(empty)" if not text else re.fullmatch(r"`[^`|<>\n]+`", span)
-    assert not INVISIBLE.search(span)
-    assert html.escape(span, quote=False).replace("&amp;", "&") == span
-
-
-@example("\\u{1b}")
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_what_is_shown_can_be_read_back(text: str) -> None:
-    """Two texts are never shown alike: an escape cannot be forged by its own spelling."""
-    for shown in (visible(text, limit=10**6), markdown_code(text or "-", limit=10**6)[1:-1]):
-        back = re.sub(r"\\u\{([0-9a-f]+)\}", lambda match: chr(int(match[1], 16)), shown)
-        assert back in {text, "-"}
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain-name/0.1", "plain-name/0.1"),
-        ("owner 72cd6e84", '"owner 72cd6e84"'),
-        ("runner]", '"runner]"'),
-        ("two  spaces", '"two  spaces"'),
-        (" lead", '" lead"'),
-        ("", '""'),
-        ('say "x"', '"say \\u{22}x\\u{22}"'),
-        ("\x1b[31m", '"\\u{1b}[31m"'),
-        ("a\u202eb", "a\\u{202e}b"),
-        ("日本語-é", "日本語-é"),
-    ],
-)
-def test_a_name_in_plain_text_is_quoted_where_it_could_pass_for_more(text: str, shown: str) -> None:
-    assert plain_quote(text) == shown
-
-
-def test_a_payload_of_an_unknown_type_is_shown_as_json_with_nothing_hidden() -> None:
-    shown = visible_json({"a\x1b": "\u202e\\ \U000e0041"}, limit=99)
-    assert shown == r'{"a\u001b":"\u202e\\ \udb40\udc41"}'
-    assert json.loads(shown) == {"a\x1b": "\u202e\\ \U000e0041"}
-
-
-def test_a_long_text_is_cut_and_says_by_how_much() -> None:
-    assert visible("x" * 100, limit=10) == "xxxxxxxxx… (+91)"
-    assert visible("x" * 10, limit=10) == "x" * 10
-
-
-def test_a_document_has_two_looks() -> None:
-    blocks: list[Block] = [
-        Heading(2, "Title"),
-        Paragraph(("See ", Quoted("a|b"))),
-        Table(("N", "Name"), (("1", Quoted("x")), ("22222", "longer")), right=frozenset({0})),
-        Listing(("run it",)),
-    ]
-    assert to_markdown(blocks).decode() == (
-        "## Title\n\nSee `a\\u{7c}b`\n\n"
-        "|     N | Name   |\n| ----: | ------ |\n|     1 | `x`    |\n| 22222 | longer |\n\n"
-        "```text\nrun it\n```\n"
-    )
-    assert to_text(blocks).decode() == (
-        "Title\n-----\n\nSee a|b\n\n    N  Name\n    1  x\n22222  longer\n\n    run it\n"
-    )
-
-
-# The timeline
-
-
-@settings(max_examples=60, deadline=None)
-@given(entries=story.stories())
-def test_the_timeline_has_one_line_for_each_entry(entries: list[story.Entry]) -> None:
-    text = project([PROJECTIONS["timeline"]()], entries)["timeline.txt"].decode()
-    lines = text.split("\n")
-    assert len(lines) == len(entries) + 1
-    assert [int(line.split()[0]) for line in lines[:-1]] == [entry.seq for entry in entries]
-    assert not INVISIBLE.search(text)
-
-
-def test_the_timeline_names_signers_as_the_ledger_does_and_shows_their_key() -> None:
-    made = story.Story()
-    made.add("key.authorized", "", story.authorized(story.RUNNER, "runner"), key=story.OWNER)
-    made.add("key.authorized", "", story.authorized(story.RUNNER, "owner"), key=story.RUNNER)
-    made.metrics("r", 1, loss=2)
-    made.add("x.note", "", {"a": 1}, key=b"\x09" * 32)
-    lines = project([PROJECTIONS["timeline"]()], made.entries)["timeline.txt"].decode().splitlines()
-    runner = story.key_id(story.RUNNER)[:8]
-    assert lines[3].endswith(f"iter 1 loss=2  [runner {runner}, in batch]")
-    assert lines[4].endswith(f'{{"a":1}}  [? {story.key_id(bytes([9]) * 32)[:8]}]')
-
-
-def test_the_timeline_tells_every_event_of_the_vocabulary_in_words() -> None:
-    made = story.fail_then_pass()
-    owner, runner = story.key_id(story.OWNER), story.key_id(story.RUNNER)
-    made.add(
-        "ledger.recovered",
-        "",
-        {
-            "side_file": "torn-1",
-            "sha256": story.SHA,
-            "bytes": 9,
-            "entries": 2,
-            "hashes": [story.SHA],
-            "part": 1,
-            "parts": 1,
-        },
-    )
-    by = {"alg": "ed25519", "public": story.public_text(b"\4" * 32), "name": "next"}
-    made.add("key.rotated", "", {"key": runner, "by": by}, key=story.OWNER)
-    revoked = {"key": owner, "reason": "lost", "compromised_since": 3}
-    made.add("key.revoked", "", revoked, key=story.OWNER)
-    made.add("blob.erased", "", {"sha256": story.SHA, "reason": "asked to"})
-    made.metrics("r", 1, **{f"m{number}": number for number in range(10)})
-    lines = project([PROJECTIONS["timeline"]()], made.entries)["timeline.txt"].decode().splitlines()
-    assert "2 torn entries moved to torn-1" in lines[-5]
-    assert f"{runner[:8]} gives way to next " in lines[-4]
-    assert f"{owner[:8]}: lost, compromised since entry 3" in lines[-3]
-    assert json.dumps({"sha256": story.SHA}, separators=(",", ":"))[:-1] in lines[-2]
-    assert "m7=7 +2" in lines[-1]

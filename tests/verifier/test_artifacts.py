@@ -128,7 +128,8 @@ def test_files_are_not_judged_while_a_run_is_open(tmp_path: Path) -> None:
 def test_a_directory_without_runs_may_hold_what_it_likes(tmp_path: Path) -> None:
     capsule = Capsule(tmp_path / "run")
     (capsule.folder / "notes.txt").write_bytes(b"")
-    assert codes(capsule) == []
+    found = verdict(capsule)
+    assert (found.outcome, found.findings) == ("VERIFIED", ())
 
 
 def test_a_run_whose_files_were_never_recorded_is_incomplete(tmp_path: Path) -> None:
@@ -472,6 +473,13 @@ def test_a_result_file_is_strict_json(capsule: Capsule, name: str, content: byte
 )
 def test_a_result_file_has_one_form(capsule: Capsule, old: bytes, new: bytes) -> None:
     content = canonical(capsule.results()).replace(old, new, 1)
+    capsule.record("results.json", content, at=14)
+    assert codes(capsule) == [("artifact.content", 20)]
+    assert "the one form" in messages(capsule)
+
+
+def test_a_lone_surrogate_is_no_crash(capsule: Capsule) -> None:
+    content = canonical(capsule.results()).replace(b'"name":"loss"', b'"name":"\\ud800"', 1)
     capsule.record("results.json", content, at=14)
     assert codes(capsule) == [("artifact.content", 20)]
     assert "the one form" in messages(capsule)

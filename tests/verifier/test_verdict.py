@@ -301,6 +301,27 @@ def test_every_code_of_the_format_is_explained() -> None:
 # -- text
 
 
+def test_the_head_names_what_was_verified_and_under_what_policy() -> None:
+    trusting = Policy(strict=True, ledger_id="a" * 64, checkpoints=(b"note",))
+    assert render(verdict_of(policy=trusting)).splitlines()[:5] == [
+        'ledger   p.jsonl "demo" (jsonl)',
+        f"id       {'a' * 64}",
+        f"size     12 entries, root {'b' * 64}",
+        "times    2026-01-15T10:00:00.000000Z to 2026-01-15T10:00:11.000000Z (claimed)",
+        "policy   strict, trusted id given, 1 checkpoint",
+    ]
+    nameless = dataclasses.replace(
+        READING, name=None, ledger_id=None, root="", first_time=None, last_time=None, size=0
+    )
+    assert render(verdict_of(reading=nameless)).splitlines()[:5] == [
+        "ledger   p.jsonl (jsonl)",
+        "id       none",
+        "size     0 entries, root none",
+        "policy   not strict, no trusted id, 0 checkpoints",
+        "",
+    ]
+
+
 def test_findings_are_grouped_and_capped_on_screen() -> None:
     findings = Findings()
     for seq in range(8):
