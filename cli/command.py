@@ -17,6 +17,10 @@ Answer = Output | int
 _JSON = "evidence-ledger.json"
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our output has stopped reading."""
+
+
 def make_command(
     name: str, *, group: click.Group | None = None, passes: bool = False
 ) -> Callable[[Callable[P, Answer]], click.Command]:
@@ -96,8 +100,10 @@ def _answering(function: Callable[P, Answer]) -> Callable[P, int]:
         gc.enable()
         try:
             result = function(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit):
             raise
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error  # click would make it an exit code of 1
         except Exception as error:
             from cli.errors import located
 

@@ -92,16 +92,23 @@ def run(arguments: Sequence[str]) -> int:
         return exits.TERMINATED
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - every error ends in an exit code and a text
+        return _report(error, as_json="--json" in _own(arguments))
+    return int(code or exits.OK)
+
+
+def _report(error: Exception, *, as_json: bool) -> int:
+    from cli.command import ReaderGoneError
+    from cli.errors import report
+
+    try:
+        return (
+            _stop_writing()
+            if isinstance(error, ReaderGoneError)
+            else report(error, as_json=as_json)
+        )
     except BrokenPipeError:
         return _stop_writing()
-    except Exception as error:  # noqa: BLE001 - every error ends in an exit code and a text
-        from cli.errors import report
-
-        try:
-            return report(error, as_json="--json" in _own(arguments))
-        except BrokenPipeError:
-            return _stop_writing()
-    return int(code or exits.OK)
 
 
 def _own(arguments: Sequence[str]) -> Sequence[str]:

@@ -144,7 +144,7 @@ class Chain:
         leaf = leaf_hash(piece.frame.entry)
         entry = read_entry(piece.frame.entry)
         if isinstance(entry, Entry):
-            self._check_chain(entry, leaf)
+            self._check_chain(entry)
             seq = entry.seq
         else:
             self._unreadable(entry)
@@ -173,7 +173,7 @@ class Chain:
         if self.line == 1 and code != "entry.version":
             self._fault("genesis.invalid", seq, "entry 0 cannot be read")
 
-    def _check_chain(self, entry: Entry, leaf: bytes) -> None:
+    def _check_chain(self, entry: Entry) -> None:
         """Check seq, prev and ledger (format.md section 3), before the head moves on."""
         if entry.seq != self._next_seq:
             self._fault("chain.seq", self._next_seq, f"entry {entry.seq} stands here")

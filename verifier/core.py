@@ -89,9 +89,7 @@ def _silent(done: int, total: int) -> None:
     """Show no progress."""
 
 
-def _read_jsonl(
-    path: Path, chain: Chain, plan: Plan, progress: Callable[[int, int], None]
-) -> str:
+def _read_jsonl(path: Path, chain: Chain, plan: Plan, progress: Callable[[int, int], None]) -> str:
     with JsonlFile(path) as file:
         read_jsonl(chain, file, plan, witnessed=chain.witnessed, progress=progress)
         chain.finish()
@@ -99,9 +97,7 @@ def _read_jsonl(
     return "jsonl"
 
 
-def _read_sqlite(
-    path: Path, chain: Chain, _: Plan, progress: Callable[[int, int], None]
-) -> str:
+def _read_sqlite(path: Path, chain: Chain, _: Plan, progress: Callable[[int, int], None]) -> str:
     try:
         with SqliteFile(path) as file:
             try:
@@ -131,8 +127,7 @@ def _reading(chain: Chain, store: str) -> Reading:
         signed=chain.signed,
         unvouched=tuple(chain.unvouched),
         keys=tuple(
-            KeyState(key.id, key.name, key.roles, key.state)
-            for key in chain.register.keys.values()
+            KeyState(key.id, key.name, key.roles, key.state) for key in chain.register.keys.values()
         ),
         first_time=_text(chain.first_time),
         last_time=_text(chain.last_time),

@@ -88,13 +88,16 @@ class Findings:
 
     def merge(self, other: "Findings") -> None:
         """Add all that *other* holds."""
-        for code, kept in other._kept.items():
-            for finding in kept.values():
-                self.add(code, finding.seq, finding.line, finding.message, finding.severity)
-            surplus = other._counts[code] - len(kept)
-            if surplus:
-                severity = next((f.severity for f in kept.values()), "error")
-                self.count(code, surplus, severity=severity)
+        kept: dict[str, list[Finding]] = {}
+        for finding in other.items():
+            kept.setdefault(finding.code, []).append(finding)
+        for code, number in other.counts().items():
+            found = kept.get(code, [])
+            for each in found:
+                self.add(code, each.seq, each.line, each.message, each.severity)
+            if number > len(found):
+                severity = found[0].severity if found else "error"
+                self.count(code, number - len(found), severity=severity)
 
 
 def _place(finding: Finding) -> tuple[float, float, str]:

@@ -8,6 +8,7 @@ ledger is then read a second time to find out which entries really share an id.
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 __all__ = ["Ids"]
 
@@ -97,7 +98,7 @@ class Ids:
                     found.update(seen.intersection(part))
                 seen.update(part)
                 if len(seen) - before < len(part):
-                    found.update(a for a, b in zip(part, part[1:], strict=False) if a == b)
+                    found.update(a for a, b in pairwise(part) if a == b)
         return found
 
 

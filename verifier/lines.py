@@ -11,7 +11,7 @@ Frame(entry=b'{}', hash=b'000000000000000000000000000000000000000000000000000000
 import base64
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ def frame(line: bytes) -> Frame | None:
     tail = _TAIL.fullmatch(line, max(len(line) - size, 0))
     if tail is None or not line.startswith(_START + b"{"):
         return None
-    if not entry.endswith(b"}") or not 2 <= len(entry) <= MAX_ENTRY:
+    if not entry.endswith(b"}") or not len(b"{}") <= len(entry) <= MAX_ENTRY:
         return None
     sig = tail.group(2)
     return Frame(entry, tail.group(1), None if sig is None else base64.b64decode(sig))
@@ -85,8 +85,11 @@ def could_be_torn(line: bytes) -> bool:
     end = _end_of_object(line)
     if end is None:
         return len(line) - len(_START) <= MAX_ENTRY
-    return _CUT_TAIL.fullmatch(line, end) is not None or _TAIL.fullmatch(line, end) is not None \
+    return (
+        _CUT_TAIL.fullmatch(line, end) is not None
+        or _TAIL.fullmatch(line, end) is not None
         or end == len(line)
+    )
 
 
 _BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|"|[{}]', re.DOTALL)
@@ -130,7 +133,7 @@ def read(descriptor: int, start: int, stop: int) -> Iterator[Line | Blanks]:
         yield Line(rest, terminated=False)
 
 
-def _whole_lines(block: bytes, at: int) -> Iterator[Line | Blanks]:
+def _whole_lines(block: bytes, at: int) -> Generator[Line | Blanks, None, int]:
     """Yield the lines of *block* from *at* on that end in it; return where the rest begins."""
     while (end := block.find(b"\n", at)) >= 0:
         if end > at:

@@ -148,9 +148,11 @@ class Workers:
 
     def _collect(self, done: dict[int, list[Part]]) -> bool:
         """Take what workers have to say; return False if none can say anything any more."""
-        busy = {worker.connection: worker for worker in self._workers if worker.held}
-        for connection in wait(list(busy)):
-            worker = busy[connection]  # type: ignore[index] - we wait for connections only
+        busy = [worker for worker in self._workers if worker.held]
+        ready = wait([worker.connection for worker in busy])
+        for worker in busy:
+            if worker.connection not in ready:
+                continue
             try:
                 result = _result(worker.connection.recv_bytes())
             except (OSError, EOFError, msgspec.MsgspecError):

@@ -171,9 +171,7 @@ class Register:
             return _refused("it is the last owner")
         if since is None:
             return Judgement(lambda: self._put_out(key, "revoked"))
-        return Judgement(
-            lambda: self._put_out(key, "compromised"), compromised=key.id, since=since
-        )
+        return Judgement(lambda: self._put_out(key, "compromised"), compromised=key.id, since=since)
 
     def _owners(self) -> int:
         return sum(key.active and OWNER in key.roles for key in self.keys.values())

@@ -196,9 +196,9 @@ def _frame(row: Row) -> Frame | None:
         return None
     if len(entry) < 2:  # noqa: PLR2004 - the two braces
         return None
-    digest = row.hash if _is_blob(row.hash, _HASH) else leaf_hash(entry)
+    digest = row.hash if isinstance(row.hash, bytes) and len(row.hash) == _HASH else None
     sig = row.sig if isinstance(row.sig, bytes) or row.sig is None else b""
-    return Frame(entry, digest.hex().encode(), sig)
+    return Frame(entry, (digest or leaf_hash(entry)).hex().encode(), sig)
 
 
 def _is_blob(value: object, size: int) -> bool:
@@ -234,6 +234,7 @@ def _index_faults(row: Row, entry: Entry | None) -> list[str]:
 
 _HEADER = len(b'{"v":1,"ledger":"","seq":,"prev":"","id":"') + 2 * 64  # behind it, seq and the id
 _KEY = 64
+_DATA = b'","data":{'
 
 
 def line_of(row: Row) -> bytes:
@@ -261,9 +262,7 @@ def agrees(row: Row, seq: int) -> bool:
     ):
         return False
     start = _HEADER + len(b"%d" % seq)
-    first = b'%b","time":"%b","key":"' % (name, time)
+    first = name + b'","time":"' + time + b'","key":"'
     word = b"false" if row.sig is None else b"true"
-    second = b'","signed":%b,"type":"%b","subject":"%b","data":{' % (word, kind, subject)
-    return entry.startswith(first, start) and entry.startswith(
-        second, start + len(first) + _KEY
-    )
+    second = b'","signed":' + word + b',"type":"' + kind + b'","subject":"' + subject + _DATA
+    return entry.startswith(first, start) and entry.startswith(second, start + len(first) + _KEY)

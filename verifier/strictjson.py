@@ -35,6 +35,7 @@ _CUT_TOKEN = re.compile(
     r"|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?"
 )
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+_MINUS_ZERO = ("-0",)
 _WORDS = {"true": True, "false": False, "null": None}
 
 # What may come next.
@@ -182,6 +183,6 @@ def _number(token: str) -> int | float:
         if not math.isfinite(value):
             raise NotStrictJson("a number that no binary64 holds")
         return value
-    if token == "-0" or len(token.lstrip("-")) > _MAX_DIGITS or abs(int(token)) > LIMIT:
+    if token in _MINUS_ZERO or len(token.lstrip("-")) > _MAX_DIGITS or abs(int(token)) > LIMIT:
         raise NotStrictJson("an integer beyond 2**53 - 1, or -0")
     return int(token)

@@ -20,7 +20,13 @@ from cli.output import Output
     help="Where to; a number is added if it exists.",
 )
 @click.option("--iters", type=click.IntRange(1), metavar="N", help="Train for N iterations.")
-@click.option("--corrupt", default=demo.CORRUPT, show_default=True, metavar="random@ITER")
+@click.option(
+    "--corrupt",
+    default=demo.CORRUPT,
+    show_default=True,
+    metavar="random@ITER",
+    help="When its input turns to noise.",
+)
 def command(folder: Path, iters: int | None, corrupt: str) -> Output:
     """Train a small GPT under a gate, corrupt its input on the way, and prove what happened.
 

@@ -9,6 +9,9 @@ from cli import running
 from cli.command import key_option, make_command, wants_json
 from cli.output import Output
 
+_PATH = click.Path(path_type=Path)
+_SECONDS = click.FloatRange(0)
+
 
 class Options(TypedDict):
     """The options of ``ledger run``."""
@@ -27,12 +30,12 @@ class Options(TypedDict):
 @make_command("run")
 @click.argument("kind")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGS...]")
-@click.option("--outdir", type=click.Path(path_type=Path), required=True, metavar="DIR")
+@click.option("--outdir", type=_PATH, required=True, metavar="DIR", help="Where everything goes.")
 @click.option("--force", is_flag=True, help="If DIR holds a run, use a new directory in it.")
 @click.option("--name", metavar="NAME", help="What the ledger calls itself [default: DIR]")
 @click.option("--fail-on", type=click.Choice(["warn", "fail"]), help="Exit 1 if the gate did so.")
-@click.option("--timeout", type=click.FloatRange(0), metavar="S", help="Stop the run after this.")
-@click.option("--grace", type=click.FloatRange(0), default=10.0, metavar="S", show_default=True)
+@click.option("--timeout", type=_SECONDS, metavar="S", help="Stop the run after this.")
+@click.option("--grace", type=_SECONDS, default=10.0, metavar="S", help="Before it is killed.")
 @key_option
 def command(**options: Unpack[Options]) -> Output:
     """Run a training under the witness of another process, and record its story in DIR.

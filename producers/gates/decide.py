@@ -22,6 +22,10 @@ from producers.gates.plan import Metric, Plan
 
 Decision = Literal["pass", "warn", "fail", "skip"]
 
+_NONFINITE: tuple[Decision, str] = ("fail", "nonfinite_metric")
+_WARMUP: tuple[Decision, str] = ("skip", "warmup")
+_INSUFFICIENT: tuple[Decision, str] = ("skip", "insufficient_evidence")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -53,7 +57,7 @@ class Check:
 
     def as_data(self) -> dict[str, Any]:
         """Return the check as the payload of ``gate.checked``; no number is ``null`` for NaN."""
-        nonfinite = self.reason == "nonfinite_metric"
+        nonfinite = self.reason == _NONFINITE[1]
         return {
             "iter": self.iter,
             "decision": self.decision,
@@ -109,35 +113,26 @@ def decide(
 ) -> Check:
     """Decide the check at *iteration* from the counts and the run's earlier decisions.
 
-    A value that was not finite fails at once, in the warm-up too. Skips are
-    neutral: they neither add to a row of exceedances nor end it.
+    A value that was not finite fails at once. Skips neither add to a row nor end it.
 
     Raises:
         MisuseError: The evidence is not of this plan's metrics and bins.
     """
     _check_shape(plan, evidence)
-    distances = {
-        m.name: total_variation(evidence[m.name].reference, evidence[m.name].recent)
-        for m in plan.metrics
-        if sum(evidence[m.name].reference) and sum(evidence[m.name].recent)
-    }
-    broken = sorted(m.name for m in plan.metrics if sum(evidence[m.name].recent) < plan.samples)
+    distances = _distances(evidence)
+    broken = sorted(name for name, e in evidence.items() if sum(e.recent) < plan.samples)
     total = sum(min(sum(e.reference), sum(e.recent)) for e in evidence.values())
-    shown: dict[str, float | None] = {name: float(tv) for name, tv in distances.items()}
-    worst: float | None = None
-    decision: Decision
+    weighted = _weighted_mean(plan, distances) if len(distances) == len(evidence) else None
+    shown: dict[str, float | None] = {name: float(tv) for name, tv in sorted(distances.items())}
     if broken:
-        decision, reason = "fail", "nonfinite_metric"
+        decision, reason = _NONFINITE
         shown |= dict.fromkeys(broken)
     elif iteration < plan.warmup:
-        decision, reason = "skip", "warmup"
-    elif total < plan.min_evidence or len(distances) < len(plan.metrics):
-        decision, reason = "skip", "insufficient_evidence"
+        decision, reason = _WARMUP
+    elif weighted is None or total < plan.min_evidence:
+        decision, reason = _INSUFFICIENT
     else:
-        weighted = _weighted_mean(plan, distances)
-        worst = float(weighted)
-        decision = _judge(plan, weighted, history)
-        reason = decision
+        reason = decision = _judge(plan, weighted, history)
     evaluated = decision != "skip"
     return Check(
         iter=iteration,
@@ -145,7 +140,7 @@ def decide(
         reason=reason,
         evaluated=evaluated,
         policy=plan.policy,
-        worst_dw=worst,
+        worst_dw=float(weighted) if evaluated and weighted is not None and not broken else None,
         eps_eff=plan.epsilon if evaluated else None,
         per_metric_tv=shown if evaluated else {},
         evidence_total=total,
@@ -164,6 +159,14 @@ def _check_shape(plan: Plan, evidence: Mapping[str, Evidence]) -> None:
             raise MisuseError(f"the evidence of {name} has a negative count")
         if sum(counts.recent) > plan.samples:
             raise MisuseError(f"the evidence of {name} counts more values than a window holds")
+
+
+def _distances(evidence: Mapping[str, Evidence]) -> dict[str, Fraction]:
+    return {
+        name: total_variation(sides.reference, sides.recent)
+        for name, sides in evidence.items()
+        if sum(sides.reference) and sum(sides.recent)
+    }
 
 
 def _weighted_mean(plan: Plan, distances: Mapping[str, Fraction]) -> Fraction:

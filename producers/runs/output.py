@@ -9,6 +9,7 @@ import os
 import selectors
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -60,6 +61,8 @@ class Tee:
         for mask in self._masks.values():
             self._keep(mask.finish())
         with self._lock:
+            with suppress(OSError):  # its digest goes on record: it should survive a power cut
+                os.fsync(self._file.fileno())
             self._file.close()
         if not self._thread.is_alive():  # else it hangs on our own output; it ends with us
             for descriptor in (*self._masks, self._wake, self._waker):
@@ -78,7 +81,7 @@ class Tee:
         # one; a descendant that never stops writing is not listened to for ever.
         for source in self._masks:
             left = _PIPE_BYTES
-            while left and (chunk := self._pass_on(source)):
+            while left > 0 and (chunk := self._pass_on(source)):
                 left -= len(chunk)
 
     def _pass_on(self, source: int) -> bytes | None:

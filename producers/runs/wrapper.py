@@ -109,22 +109,8 @@ def run(spec: RunSpec, book: Ledger, *, finalize: Finalize | None = None) -> Run
         attempt = _Attempt(spec, book, interrupts)
         witness = Witness(book, attempt.run_id, attempt.outdir)
         log = _claim_log(attempt.outdir)
-        try:
-            key = witness.open(spec.kind, attempt.provenance)
-        except BaseException:
-            log.close()
-            (attempt.outdir / LOG_NAME).unlink()  # nothing was begun: leave no claim behind
-            raise
-        try:
-            ending, wall_s = attempt.carry_out(key, log)
-        except BaseException:
-            with suppress(LedgerError):  # the first fault is the one to tell of
-                witness.revoke(key)
-                witness.close("wrapper_failure", _NO_ENDING, wall_s=0.0)
-            raise
-        finally:
-            log.close()
-        witness.revoke(key)
+        key = _open(witness, attempt, log)
+        ending, wall_s = _carry_out(witness, attempt, log, key=key)
         status = _status(ending)
         witness.close(status, ending, wall_s=wall_s)
         artifacts, left_out = witness.finish(finalize)
@@ -153,6 +139,7 @@ class _Attempt:
         self._interrupts = interrupts
         self._env = environ if spec.env is None else spec.env
         self._cwd = spec.cwd or Path.cwd()
+        self.kind = spec.kind
         self.notes: list[str] = []
         self.run_id = spec.run_id or new_run_id()
         self.outdir = claim_outdir(spec.outdir, force=spec.force)
@@ -200,6 +187,31 @@ class _Attempt:
 
     def _shown_command(self) -> str:
         return mask_all([repr(self.provenance.argv[0])], self.provenance.secrets)[0]
+
+
+def _open(witness: Witness, attempt: _Attempt, log: BinaryIO) -> Key:
+    try:
+        return witness.open(attempt.kind, attempt.provenance)
+    except BaseException:
+        log.close()
+        (attempt.outdir / LOG_NAME).unlink()  # nothing was begun: leave no claim behind
+        raise
+
+
+def _carry_out(
+    witness: Witness, attempt: _Attempt, log: BinaryIO, *, key: Key
+) -> tuple[Ending, float]:
+    try:
+        ending, wall_s = attempt.carry_out(key, log)
+    except BaseException:
+        with suppress(LedgerError):  # the first fault is the one to tell of
+            witness.revoke(key)
+            witness.close("wrapper_failure", _NO_ENDING, wall_s=0.0)
+        raise
+    finally:
+        log.close()
+    witness.revoke(key)
+    return ending, wall_s
 
 
 def _claim_log(outdir: Path) -> BinaryIO:

@@ -9,7 +9,7 @@ from ledger import Key, Ledger
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cli_shell import Command, Finished  # noqa: E402 - found through the line above
+from cli_shell import Command, Finished
 
 
 @pytest.fixture

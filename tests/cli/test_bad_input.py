@@ -231,9 +231,7 @@ def test_a_read_only_file_is_refused(book: Path) -> None:
 
 def test_a_file_on_a_read_only_disk_is_refused(book: Path) -> None:
     bind = f"mount --bind {book.parent} {book.parent} && mount -o remount,ro,bind {book.parent}"
-    probe = subprocess.run(
-        ["unshare", "-m", "sh", "-c", bind], capture_output=True, check=False
-    )
+    probe = subprocess.run(["unshare", "-m", "sh", "-c", bind], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("mounting needs root")
     script = f'{bind} && exec "$@"'

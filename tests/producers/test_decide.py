@@ -3,6 +3,8 @@
 import json
 import math
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -301,3 +303,27 @@ def _decide_again(plan: dict[str, object], data: dict[str, object], history: lis
         history,
         iteration=data["iter"],  # type: ignore[arg-type]
     )
+
+
+# Recorded from real demo runs of the default model: the healthy one that came nearest to
+# epsilon, and the two faults that did (docs/explanation/demo-gate.md).
+TRACES = json.loads(Path(__file__).with_name("demo_traces.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: str(trace["options"]))
+def test_the_demos_gate_is_quiet_on_health_and_speaks_within_two_windows(
+    trace: dict[str, Any],
+) -> None:
+    gate = Gate(DEMO)
+    columns = trace["metrics"]
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    checks = [check for i, row in enumerate(rows) if (check := gate.observe(i, row)) is not None]
+    _, _, fault = trace["options"].partition("random@")
+    onset = int(fault.partition(":")[0]) if fault else 10_000
+    before = [c.decision for c in checks if c.iter <= onset and c.iter >= DEMO.warmup]
+    assert len(before) >= 5
+    assert set(before) == {"pass"}
+    if fault:
+        spoken = [c.decision for c in checks if onset < c.iter <= onset + 2 * DEMO.window]
+        assert set(spoken) & {"warn", "fail"}
+        assert "fail" in [c.decision for c in checks if c.iter <= onset + 3 * DEMO.window]

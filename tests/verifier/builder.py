@@ -103,21 +103,24 @@ class Builder:
         key: Signer = RUNNER,
         *,
         signed: bool = True,
-        strip: bool = False,
-        sig: bytes | None = None,
-        hash: str | None = None,  # noqa: A002 - the member's name
-        edit: tuple[str, str] | None = None,
         **over: Any,
     ) -> bytes:
-        """Append an entry; *over* replaces members, *edit* a part of E's text before signing."""
+        """Append an entry; *over* replaces members.
+
+        Four of its names are none: *edit* is a part of E's text and what to put there before it
+        is signed, *digest* and *sig* are other values of H and S, *strip* leaves S out.
+        """
         seq = over.pop("seq", self.seq)
+        strip, sig = over.pop("strip", False), over.pop("sig", None)
+        digest, edit = over.pop("digest", None), over.pop("edit", None)
+        minute, second = divmod(len(self.lines), 60)
         members = {
             "v": 1,
             "ledger": self.id,
             "seq": seq,
             "prev": self.prev,
             "id": f"id-{len(self.lines):05}",
-            "time": f"2026-01-01T00:{len(self.lines) // 60 % 60:02}:{len(self.lines) % 60:02}.000000Z",
+            "time": f"2026-01-01T00:{minute % 60:02}:{second:02}.000000Z",
             "key": key.id,
             "signed": signed,
             "type": event_type,
@@ -132,21 +135,21 @@ class Builder:
         entry = text.encode("utf-8", "surrogatepass")
         if sig is None and signed and not strip:
             sig = key.sign(entry)
-        self.raw(entry, sig, hash=hash, seq=seq)
+        self.raw(entry, sig, digest=digest, seq=seq)
         return entry
 
     def raw(
-        self, entry: bytes, sig: bytes | None, *, hash: str | None = None, seq: int | None = None
-    ) -> None:  # noqa: A002
+        self, entry: bytes, sig: bytes | None, *, digest: str | None = None, seq: int | None = None
+    ) -> None:
         text = b"null" if sig is None else b'"' + base64.b64encode(sig) + b'"'
-        digest = leaf(entry).hex()
-        line = b'{"entry":%b,"hash":"%b","sig":%b}\n' % (entry, (hash or digest).encode(), text)
+        own = leaf(entry).hex()
+        line = b'{"entry":%b,"hash":"%b","sig":%b}\n' % (entry, (digest or own).encode(), text)
         self.lines.append(line)
         self.entries.append(entry)
         self.sigs.append(sig)
         if self.id is None:
-            self.id = digest
-        self.prev = digest
+            self.id = own
+        self.prev = own
         self.seq = (self.seq if seq is None else seq) + 1
 
     def garbage(self, line: bytes = b"garbage\n") -> None:
@@ -176,7 +179,7 @@ class Builder:
     # -- what comes out
 
     @property
-    def bytes(self) -> bytes:
+    def text(self) -> bytes:
         return b"".join(self.lines)
 
     def checkpoint(self, size: int, signer: Signer = OWNER, **over: Any) -> bytes:
@@ -193,7 +196,7 @@ class Builder:
         return f"{text}\n— {name} {blob}\n".encode()
 
     def write(self, path: Path) -> Path:
-        path.write_bytes(self.bytes)
+        path.write_bytes(self.text)
         return path
 
     def rows(self) -> list[dict[str, Any]]:
@@ -239,8 +242,14 @@ class Notebook:
         self.seen.append((seq, line, event_type, subject, key, entry))
 
 
-def read(path: Path, *, strict: bool = False, ledger_id: str | None = None,
-         checkpoints: tuple[bytes, ...] = (), story: Notebook | None = None) -> tuple[Reading, Findings]:  # fmt: skip
+def read(
+    path: Path,
+    *,
+    strict: bool = False,
+    ledger_id: str | None = None,
+    checkpoints: tuple[bytes, ...] = (),
+    story: Notebook | None = None,
+) -> tuple[Reading, Findings]:
     findings = Findings()
     policy = Policy(strict=strict, ledger_id=ledger_id, checkpoints=checkpoints, jobs=1)
     return verify(path, policy, findings=findings, story=story), findings

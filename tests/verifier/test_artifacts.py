@@ -553,16 +553,20 @@ def test_a_run_without_a_plan_says_so_in_its_files(tmp_path: Path) -> None:
     assert codes(capsule) == []
 
 
-def test_a_file_cut_back_to_before_the_bad_news_is_found(capsule: Capsule) -> None:
+@pytest.mark.parametrize("at", [4, 13])
+def test_a_file_cut_back_to_before_the_bad_news_is_found(capsule: Capsule, at: int) -> None:
     """The replay of the first entries agrees with it; it is still not the run's result."""
     twin = Capsule(capsule.folder.parent / "twin")
     twin.opened()
     twin.planned()
     twin.measured(0, loss=2.5, eff_dim=3)
+    if at == 13:
+        twin.gates = capsule.gates
     document = twin.summary() | {"run_status": "veriscope_failure", "runner_exit_code": None}
-    capsule.record("results_summary.json", canonical(document), at=4)
+    capsule.record("results_summary.json", canonical(document), at=at)
     assert codes(capsule) == [("artifact.content", 20)]
-    assert "before the run closed at seq 13" in messages(capsule)
+    assert f"projected from {at} entries, before the run closed at seq 13" in messages(capsule)
+    assert ";" not in messages(capsule)
 
 
 def test_a_projection_of_entries_that_did_not_exist_is_found(capsule: Capsule) -> None:
@@ -586,6 +590,8 @@ def test_a_partial_run_has_partial_files(tmp_path: Path) -> None:
     capsule.record("results_summary.json", canonical(document), at=4)
     found = verdict(capsule)
     assert (found.outcome, found.findings) == ("INCOMPLETE", ())
+    assert "artifacts: 1 file with the size and digest on record" in found.checked
+    assert not any(line.startswith("other files") for line in found.not_checked)
 
 
 def test_files_of_several_runs_are_counted_each_for_its_run(tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ def test_good_blobs_are_counted(capsule: Capsule) -> None:
     capsule.add("x.note", {"a": capsule.blob(b"one"), "b": [capsule.blob(b"two")]})
     capsule.add("x.note", {"again": capsule.blob(b"one"), "empty": capsule.blob(b"")})
     assert codes(capsule) == []
-    assert "blobs: 3 with the size and digest on record" in verdict(capsule.path).checked
+    found = verdict(capsule.path)
+    assert "blobs: 3 with the size and digest on record" in found.checked
+    assert not any("blob" in line for line in found.not_checked)
 
 
 def test_a_lost_blob_is_missing_where_it_was_first_referred_to(capsule: Capsule) -> None:

@@ -71,7 +71,7 @@ def unreadable_last_line_without_lf(b: Builder) -> None:
 
 @case(("entry.json", 1), ("entry.hash", 1))
 def unreadable_entry_with_another_hash(b: Builder) -> None:
-    b.add(edit=('"data":{}', '"data":{]}'), hash="0" * 64)
+    b.add(edit=('"data":{}', '"data":{]}'), digest="0" * 64)
     b.add()
 
 
@@ -90,7 +90,7 @@ def unreadable_entry_says_nothing_of_its_chain(b: Builder) -> None:
 
 @case(("entry.version", 1))
 def newer_version_says_nothing_else(b: Builder) -> None:
-    b.add(v=2, prev="1" * 64, hash="0" * 64, key=OTHER, more=1, seq=7)
+    b.add(v=2, prev="1" * 64, digest="0" * 64, key=OTHER, more=1, seq=7)
     b.seq = 2
     b.add()
 
@@ -231,7 +231,7 @@ def tab_outside_strings(b: Builder) -> None:
 @case(("entry.hash", 2))
 def only_h_is_wrong(b: Builder) -> None:
     b.add()
-    b.add(hash="f" * 64)
+    b.add(digest="f" * 64)
     b.add()
 
 
@@ -425,7 +425,7 @@ def key_event_signed_against_its_word_has_no_effect(b: Builder) -> None:
 
 @case(("entry.hash", 1), ("key.unknown", 2))
 def key_event_with_another_hash_has_no_effect(b: Builder) -> None:
-    b.authorize(OTHER, "other", ["runner"], hash="0" * 64)
+    b.authorize(OTHER, "other", ["runner"], digest="0" * 64)
     b.add(key=OTHER)
 
 
@@ -697,7 +697,9 @@ GENESIS: list[tuple[str, dict[str, object], Expected]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("over", "expected"), [g[1:] for g in GENESIS], ids=[g[0] for g in GENESIS])
+@pytest.mark.parametrize(
+    ("over", "expected"), [g[1:] for g in GENESIS], ids=[g[0] for g in GENESIS]
+)
 def test_a_genesis_with_other_data(
     over: dict[str, object], expected: Expected, tmp_path: Path
 ) -> None:
@@ -784,7 +786,7 @@ def test_a_batch_is_at_most_65536_entries(
 def test_an_unsigned_entry_with_an_error_behind_it_is_unvouched(tmp_path: Path) -> None:
     builder = Builder()
     builder.add(signed=False)
-    builder.add(signed=False, hash="0" * 64)
+    builder.add(signed=False, digest="0" * 64)
     builder.add(signed=False)
     builder.add()
     reading, _ = read(builder.write(tmp_path / "l.jsonl"))
@@ -813,13 +815,13 @@ def test_a_torn_batch_is_unvouched_and_a_torn_tail(tmp_path: Path) -> None:
 
 def test_every_cut_of_the_last_line_is_a_torn_tail(tmp_path: Path) -> None:
     builder = Builder()
-    builder.add(data={"text": "é\\\"", "n": [1.5e-7, -2, True, None, {"a": False}]})
+    builder.add(data={"text": 'é\\"', "n": [1.5e-7, -2, True, None, {"a": False}]})
     last = len(builder.lines[-1])
     for cut in range(1, last):
         path = tmp_path / "l.jsonl"
-        path.write_bytes(builder.bytes[:-cut])
+        path.write_bytes(builder.text[:-cut])
         reading, findings = read(path)
-        assert reading.torn_tail, builder.bytes[:-cut][-80:]
+        assert reading.torn_tail, builder.text[:-cut][-80:]
         assert codes(findings) == [("line.framing", 1)]
 
 
@@ -828,7 +830,7 @@ def test_a_flipped_last_lf_is_not_a_torn_tail(byte: bytes, tmp_path: Path) -> No
     builder = Builder()
     builder.add()
     path = tmp_path / "l.jsonl"
-    path.write_bytes(builder.bytes[:-1] + byte)
+    path.write_bytes(builder.text[:-1] + byte)
     reading, findings = read(path)
     assert not reading.torn_tail
     assert codes(findings) == [("line.framing", 1)]
@@ -850,7 +852,7 @@ def test_a_flipped_last_lf_is_not_a_torn_tail(byte: bytes, tmp_path: Path) -> No
 )
 def test_what_no_line_begins_with_is_not_a_torn_tail(tail: bytes, tmp_path: Path) -> None:
     path = tmp_path / "l.jsonl"
-    path.write_bytes(Builder().bytes + tail)
+    path.write_bytes(Builder().text + tail)
     reading, findings = read(path)
     assert not reading.torn_tail
     assert codes(findings) == [("line.framing", 1)]
@@ -884,7 +886,9 @@ def test_time_backward_is_an_error_under_strict(tmp_path: Path) -> None:
     builder = Builder()
     builder.add(time="2025-01-01T00:00:00.000000Z")
     path = builder.write(tmp_path / "l.jsonl")
-    severities = [read(path, strict=s, ledger_id=builder.id)[1].items()[0].severity for s in (False, True)]
+    severities = [
+        read(path, strict=s, ledger_id=builder.id)[1].items()[0].severity for s in (False, True)
+    ]
     assert severities == ["warning", "error"]
 
 

@@ -46,7 +46,7 @@ def result(
 
 def long_story(seed: int) -> Builder:
     """An honest ledger of some hundred entries: batches, key events, many types and subjects."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     b = Builder(genesis=False)
     roles = {**ROLES, "runner": ["x.*", "gate.*"]}
     b.genesis(data=b.genesis_data(roles=roles))
@@ -91,7 +91,7 @@ def test_an_honest_ledger_reads_the_same_every_way(seed: int, tmp_path: Path) ->
     b = long_story(seed)
     path = b.write(tmp_path / "l.jsonl")
     ends = [n + 1 for n, sig in enumerate(b.sigs) if sig]
-    notes = tuple(b.checkpoint(n) for n in (1, *random.Random(seed).sample(ends, 5), ends[-1]))
+    notes = tuple(b.checkpoint(n) for n in (1, *ends[3:40:9], ends[-1]))
     reading, findings, _ = agree(path, checkpoints=notes)
     assert findings == ()
     assert len(reading.checkpoints_held) == len(notes)
@@ -174,10 +174,10 @@ FAULTS = [flip, flip, flip, delete_line, double_line, swap_lines, insert_blanks,
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_damaged_ledger_reads_the_same_every_way(seed: int, tmp_path: Path) -> None:
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     b = long_story(seed % 4)
     note = b.checkpoint(200 + b.sigs[200:].index(next(s for s in b.sigs[200:] if s)) + 1)
-    raw = b.bytes
+    raw = b.text
     for _ in range(rng.choice([1, 1, 2, 5])):
         raw = rng.choice(FAULTS)(rng, raw)
     path = tmp_path / "l.jsonl"
@@ -186,66 +186,64 @@ def test_a_damaged_ledger_reads_the_same_every_way(seed: int, tmp_path: Path) ->
     assert any(f.code != "anchor.missing" for f in findings)
 
 
-def resigned(change: Callable[[Builder, int], bool], seed: int = 1) -> Builder:
+def resigned(change: Callable[[Builder], object]) -> Builder:
     """A ledger in which every thirtieth entry is made by *change*, with good hash and signature."""
-    rng = random.Random(seed)
     b = Builder()
     while len(b.lines) < 150:
-        if len(b.lines) % 30 != 29 or not change(b, len(b.lines)):
-            b.add(data={"n": rng.random()}, signed=len(b.lines) % 7 == 0)
+        if len(b.lines) % 30 == 29:
+            change(b)
+        b.add(data={"n": len(b.lines) / 3}, signed=len(b.lines) % 7 == 0)
     b.add()
     return b
 
 
-def _another_key(b: Builder, n: int) -> bool:
-    b.add("x.y", key=OWNER, signed=n % 60 == 29)
-    return True
-
-
-CHANGES: dict[str, Callable[[Builder, int], object]] = {
-    "bad time": lambda b, n: b.add(time=f"2026-13-{n % 10}1T00:00:00.000000Z"),
-    "bad day": lambda b, n: b.add(time="2026-02-30T00:00:00.000000Z"),
-    "hour 24": lambda b, n: b.add(time="2026-01-01T24:00:00.000000Z"),
-    "second 60": lambda b, n: b.add(time="2026-01-01T00:00:60.000000Z"),
-    "backward": lambda b, n: b.add(time="2026-01-01T00:00:00.000000Z"),
-    "doubled id": lambda b, n: b.add(id="id-00003"),
-    "long id": lambda b, n: b.add(id="i" * 129),
-    "odd id": lambda b, n: b.add(id="a b"),
-    "no id": lambda b, n: b.add(id=""),
-    "descending id": lambda b, n: b.add(id=f"a-{1000 - n}"),
-    "whitespace": lambda b, n: b.add(edit=('"data":{}', '"data":{ }')),
-    "integer": lambda b, n: b.add(data={"a": 2**53}),
-    "huge integer": lambda b, n: b.add(data={"a": 10**30}),
-    "nul": lambda b, n: b.add(edit=('"data":{}', r'"data":{"a":"\u0000"}')),
-    "doubled name": lambda b, n: b.add(edit=('"data":{}', '"data":{"a":1,"a":1}')),
-    "escapes": lambda b, n: b.add(edit=('"data":{}', r'"data":{"a":"\u00e9\/"}')),
-    "exponent": lambda b, n: b.add(edit=('"data":{}', '"data":{"a":1E5,"b":1.50}')),
-    "surrogate": lambda b, n: b.add(data={"a": "\ud800"}),
-    "twelve members": lambda b, n: b.add(edit=('"data":{}', '"data":{},"more":{}')),
-    "data twice": lambda b, n: b.add(edit=('"data":{}', '"data":{},"data":{}')),
-    "deep": lambda b, n: b.add(edit=('"data":{}', '"data":{"a":' + "[" * 64 + "]" * 64 + "}")),
-    "other ledger": lambda b, n: b.add(ledger="a" * 64),
-    "null prev": lambda b, n: b.add(prev=None),
-    "seq jump": lambda b, n: b.add(seq=b.seq + 5),
-    "greatest seq": lambda b, n: b.add(seq=2**53 - 1),
-    "role": lambda b, n: b.add("y.z"),
-    "unknown key": lambda b, n: b.add(key=OTHER),
-    "long type": lambda b, n: b.add("x.gate." + "a" * 130),
-    "bad signature": lambda b, n: b.add(sig=bytes(64)),
-    "percent": lambda b, n: b.lines.append(b.lines[-1][:-4] + b'%s"}\n'),
-    "short signature": lambda b, n: b.garbage(b.lines[-1].replace(b'"sig":null', b'"sig":""')),
-    "version": lambda b, n: b.add(v=2),
-    "presence": lambda b, n: b.add(strip=True),
-    "del": lambda b, n: b.add(subject="\x7f"),
-    "other key": _another_key,
-    "big": lambda b, n: b.add(data={"a": "x" * 65_000}),
-    "too big": lambda b, n: b.add(data={"a": "x" * 65_500}),
-    "key event": lambda b, n: b.authorize(Signer(n), f"k{n}", ["runner"]),
-    "compromise": lambda b, n: b.revoke(LOG if n > 40 else RUNNER, 10),
-    "second genesis": lambda b, n: b.add("ledger.created", b.genesis_data(), OWNER),
-    "not json": lambda b, n: b.add(edit=('"data":{}', '"data":{]}')),
-    "not utf-8": lambda b, n: b.raw(b.entries[-1].replace(b"run/1", b"run/\xff"), None),
-    "claims in line": lambda b, n: b.raw(b'{"v":1}', None),
+CHANGES: dict[str, Callable[[Builder], object]] = {
+    "bad time": lambda b: b.add(time="2026-13-01T00:00:00.000000Z"),
+    "bad day": lambda b: b.add(time="2026-02-30T00:00:00.000000Z"),
+    "hour 24": lambda b: b.add(time="2026-01-01T24:00:00.000000Z"),
+    "second 60": lambda b: b.add(time="2026-01-01T00:00:60.000000Z"),
+    "backward": lambda b: b.add(time="2026-01-01T00:00:00.000000Z"),
+    "doubled id": lambda b: b.add(id="id-00003"),
+    "long id": lambda b: b.add(id="i" * 129),
+    "odd id": lambda b: b.add(id="a b"),
+    "no id": lambda b: b.add(id=""),
+    "descending id": lambda b: b.add(id=f"a-{1000 - len(b.lines)}"),
+    "whitespace": lambda b: b.add(edit=('"data":{}', '"data":{ }')),
+    "integer": lambda b: b.add(data={"a": 2**53}),
+    "huge integer": lambda b: b.add(data={"a": 10**30}),
+    "nul": lambda b: b.add(edit=('"data":{}', r'"data":{"a":"\u0000"}')),
+    "doubled name": lambda b: b.add(edit=('"data":{}', '"data":{"a":1,"a":1}')),
+    "escapes": lambda b: b.add(edit=('"data":{}', r'"data":{"a":"\u00e9\/"}')),
+    "exponent": lambda b: b.add(edit=('"data":{}', '"data":{"a":1E5,"b":1.50}')),
+    "surrogate": lambda b: b.add(data={"a": "\ud800"}),
+    "twelve members": lambda b: b.add(edit=('"data":{}', '"data":{},"more":{}')),
+    "data twice": lambda b: b.add(edit=('"data":{}', '"data":{},"data":{}')),
+    "deep": lambda b: b.add(edit=('"data":{}', '"data":{"a":' + "[" * 64 + "]" * 64 + "}")),
+    "other ledger": lambda b: b.add(ledger="a" * 64),
+    "null prev": lambda b: b.add(prev=None),
+    "seq jump": lambda b: b.add(seq=b.seq + 5),
+    "greatest seq": lambda b: b.add(seq=2**53 - 1),
+    "role": lambda b: b.add("y.z"),
+    "unknown key": lambda b: b.add(key=OTHER),
+    "long type": lambda b: b.add("x.gate." + "a" * 130),
+    "bad signature": lambda b: b.add(sig=bytes(64)),
+    "percent": lambda b: b.lines.append(b.lines[-1][:-4] + b'%s"}\n'),
+    "short signature": lambda b: b.garbage(b.lines[-1].replace(b'"sig":null', b'"sig":""')),
+    "version": lambda b: b.add(v=2),
+    "presence": lambda b: b.add(strip=True),
+    "del": lambda b: b.add(subject="\x7f"),
+    "other key": lambda b: b.add("x.y", key=OWNER, signed=len(b.lines) % 60 == 29),
+    "big": lambda b: b.add(data={"a": "x" * 65_000}),
+    "too big": lambda b: b.add(data={"a": "x" * 65_500}),
+    "key event": lambda b: (
+        b.add(),
+        b.authorize(Signer(len(b.lines)), f"k{len(b.lines)}", ["runner"]),
+    ),
+    "compromise": lambda b: b.revoke(LOG if len(b.lines) > 40 else RUNNER, 10),
+    "second genesis": lambda b: b.add("ledger.created", b.genesis_data(), OWNER),
+    "not json": lambda b: b.add(edit=('"data":{}', '"data":{]}')),
+    "not utf-8": lambda b: b.raw(b.entries[-1].replace(b"run/1", b"run/\xff"), None),
+    "claims in line": lambda b: b.raw(b'{"v":1}', None),
 }
 
 
@@ -253,7 +251,7 @@ CHANGES: dict[str, Callable[[Builder, int], object]] = {
 def test_a_ledger_written_against_the_page_reads_the_same_every_way(
     name: str, tmp_path: Path
 ) -> None:
-    b = resigned(lambda b, n: CHANGES[name](b, n) is not False)
+    b = resigned(CHANGES[name])
     _, findings, _ = agree(b.write(tmp_path / "l.jsonl"))
     valid = {"descending id", "escapes", "exponent", "big", "key event"}
     assert ({f.code for f in findings} == {"anchor.missing"}) is (name in valid)
@@ -261,7 +259,7 @@ def test_a_ledger_written_against_the_page_reads_the_same_every_way(
 
 def test_what_the_fast_path_accepts_the_exact_reader_accepts_too() -> None:
     """The fast path may only say "surely valid": ten thousand mutants of data."""
-    rng = random.Random(5)
+    rng = random.Random(5)  # noqa: S311 - repeatable on purpose
     b = Builder()
     alphabet = [b"\\u0000", b"\\ud800", b'"', b"\\", b"1", b"-0", b"e5", b".", b" ", b"{", b"}",
                 b"[", b"]", b",", b":", b'"a"', b"null", b"\xff", b"\xed\xa0\x80", b"9" * 17,

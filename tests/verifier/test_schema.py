@@ -150,6 +150,9 @@ def test_publishing_writes_the_file_and_nothing_else(tmp_path: Path) -> None:
         ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, [0.5], [0, 1, 2]),
         ({"type": "integer", "minimum": 1, "maximum": 2}, [1, 2], [0, 3]),
         ({"type": "string", "minLength": 2, "maxLength": 3}, ["ab", "é☃😀"], ["a", "abcd"]),
+        ({"type": "string", "minLength": 1}, ["a" * 99], [""]),
+        ({"type": "string", "maxLength": 0}, [""], ["a"]),
+        ({"type": "array", "maxItems": 0}, [[]], [[1]]),
         ({"type": "string", "pattern": "^[a-z]{2}$"}, ["ab"], ["ab\n", "abc", " ab", "AB"]),
         ({"type": "array", "minItems": 1, "maxItems": 2}, [[1], [1, "x"]], [[], [1, 2, 3], {}]),
         (
@@ -245,6 +248,7 @@ def test_a_fault_says_where_it_is() -> None:
         "audit.worst_DW: expected a number, found a boolean or "
         "expected a string, found a boolean or expected null, found a boolean"
     )
+    assert check({**good, "iter": True}) == "iter: expected an integer, found a boolean"
     assert check({**good, "\x1b[2J": 1}) == "\\u001b[2J: not a member of this payload"
     del wrong["iter"]
     assert check(wrong) == "iter: missing"

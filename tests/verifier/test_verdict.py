@@ -285,6 +285,9 @@ def test_free_and_unknown_payloads_are_said(tmp_path: Path) -> None:
     assert "free payloads: 1 entry of type x.*" in said
     assert "unknown payloads: 1 of types without a published schema (mystery.happened)" in said
     assert "artifacts: the files of a run; only the ledger was given" in said
+    assert "blobs:" not in said
+    bare = Capsule(tmp_path / "bare")
+    assert "payloads" not in "\n".join(verify_path(bare.path, FREE).not_checked)
 
 
 # -- the explanations
@@ -337,6 +340,9 @@ def test_findings_are_grouped_and_capped_on_screen() -> None:
     assert "--> the whole ledger\n      another ledger" in text
     assert "--> the run directory\n" in text
     assert "--> seq 3\n" in text
+    assert f"   = what to do: {explain('entry.hash').action}\n" in text
+    assert "\n   1. framing: 12 entries" in text
+    assert "and 0 more" not in text
     assert "--> line 1 (seq 0)\n      number 0" in text
     assert "found: 11 errors, 0 warnings" in text
 

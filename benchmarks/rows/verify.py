@@ -1,0 +1,121 @@
+"""Strict verification of large ledgers by a real process, on all cores.
+
+The limits run on one core and do nothing but the arithmetic: no JSON, no chain, no
+signature (rows of 256), or nothing but signatures.
+"""
+
+import json
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.bench import Bench, Line, Reach, ratios
+from benchmarks.make_ledger import Made, Spec
+from benchmarks.measure import MEGABYTE, Spent, python, run
+
+_SAMPLE = 0.01  # seconds between two looks at the memory
+
+
+def verify(made: Made, *, entries: int | None = None, sample: float | None = None) -> Spent:
+    """Verify as a stranger would who knows the ledger's id; demand that it holds."""
+    command = python("-m", "verifier", str(made.path), "--strict", "--ledger-id", made.id, "--json")
+    spent = run(command, sample=sample)
+    verdict = json.loads(spent.output)
+    found = (verdict["verdict"], verdict["size"], verdict["findings"])
+    assert found == ("VERIFIED", entries or made.entries, []), found
+    return spent
+
+
+def limit(work: str, made: Made) -> dict[str, Any]:
+    """Run a bare loop of ``benchmarks.limits`` over the same file."""
+    loop: dict[str, Any] = json.loads(run(python("-m", "benchmarks.limits", work, str(made.path))).output)
+    return loop
+
+
+def run_batched(bench: Bench) -> Iterator[Line]:
+    """Batches of 256, against hashing each line once."""
+    count = bench.pick(200_000, 1_000_000)
+    yield _hashing(bench, Spec(count), Reach("≥", 0.20))
+    spec = Spec(bench.pick(50_000, 200_000), kind="gate.checked")
+    yield _hashing(bench, spec, Reach("≥", None))
+    bench.discard(spec)
+
+
+def _hashing(bench: Bench, spec: Spec, reach: Reach) -> Line:
+    made = bench.ledger(spec)
+    ours, limits, cpu = [], [], []
+    for _ in range(bench.pick(5, 7)):
+        own, bare = verify(made), limit("sha256", made)
+        assert bare["count"] == made.entries
+        ours.append(own.wall)
+        limits.append(bare["wall"])
+        cpu.append(bare["cpu"] / own.cpu)
+    return Line(
+        f"verify --strict, {_thousands(made.entries)} × {spec.kind}, batches of 256",
+        "one core, sha256(line)",
+        reach,
+        ratios(ours, limits),
+        f"{machine.cores()} cores; {_us(ours, made)} µs an entry against {_us(limits, made)} µs;"
+        f" by CPU time {statistics.median(cpu):.2f} ×",
+    )
+
+
+def run_signed(bench: Bench) -> Iterator[Line]:
+    """Every entry signed, against verifying the same signatures and nothing else."""
+    spec = Spec(bench.pick(20_000, 100_000), batch=1)
+    made = bench.ledger(spec)
+    ours, limits, cpu = [], [], []
+    for _ in range(bench.pick(5, 7)):
+        own, bare = verify(made), limit("ed25519", made)
+        assert bare["count"] == made.entries
+        ours.append(own.wall)
+        limits.append(bare["wall"])
+        cpu.append(bare["cpu"] / own.cpu)
+    bench.discard(spec)
+    yield Line(
+        f"verify --strict, {_thousands(made.entries)} entries, each signed",
+        "one core, Ed25519 verification with cryptography",
+        Reach("≥", 1.3),
+        ratios(ours, limits),
+        f"{machine.cores()} cores; {_us(ours, made)} µs an entry against {_us(limits, made)} µs;"
+        f" by CPU time {statistics.median(cpu):.2f} ×",
+    )
+
+
+def run_memory(bench: Bench) -> Iterator[Line]:
+    """The peak of all processes together, for ids that ascend and ids that do not."""
+    half = bench.pick(200_000, 1_000_000)
+    small, large = Spec(half), Spec(2 * half)
+    mixed = Spec(half, ids="random")
+    peaks: dict[Spec, Spent] = {}
+    for spec in (small, large, mixed):
+        peaks[spec] = verify(bench.ledger(spec), sample=_SAMPLE)
+    bench.discard(mixed)
+    yield _memory(f"memory of verify, {_thousands(half)} ascending ids", peaks[small], 100)
+    yield _memory(f"memory of verify, {_thousands(2 * half)} ascending ids", peaks[large], 100)
+    yield Line(
+        "memory of verify, twice the entries",
+        f"the same with {_thousands(half)}",
+        Reach("≤", 1.15),
+        (peaks[large].peak / peaks[small].peak,),
+    )
+    yield _memory(f"memory of verify, {_thousands(half)} random ids", peaks[mixed], 300)
+
+
+def _memory(work: str, spent: Spent, most: float) -> Line:
+    return Line(
+        work,
+        "sum over all its processes",
+        Reach("≤", most, "MB"),
+        (spent.peak / MEGABYTE,),
+        f"largest single process {spent.largest / MEGABYTE:.0f} MB",
+    )
+
+
+def _us(seconds: list[float], made: Made) -> str:
+    return f"{statistics.median(seconds) / made.entries * 1e6:.2f}"
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
