@@ -62,17 +62,20 @@ def make(path: Path, spec: Spec) -> Made:
     raw = _genesis(key, spec.seed)
     digest = entry_hash(raw)
     ledger = prev = digest.hex()
-    ids, texts = _ids(spec, rng), _payloads(spec, rng)
+    ids, drafts = _ids(spec, rng), _drafts(spec, rng)
     ends, size = [], 1
     with path.open("xb", buffering=1 << 20) as file:
         file.write(frame_line(raw, digest, key.sign(pae(raw))))
         ends.append(file.tell())
         while size < spec.entries:
             count = min(spec.batch, spec.entries - size)
-            drafts = [Draft(spec.kind, payload.SUBJECT, next(texts), None) for _ in range(count)]
-            stamp = _time(size)
-            names = [next(ids) for _ in range(count)]
-            rows = build_batch(Place(ledger, size, prev), drafts, ids=names, time=stamp, key=key)
+            rows = build_batch(
+                Place(ledger, size, prev),
+                [next(drafts) for _ in range(count)],
+                ids=[next(ids) for _ in range(count)],
+                time=_time(size),
+                key=key,
+            )
             file.write(b"".join([frame_line(row.raw, row.digest, row.signature) for row in rows]))
             ends.append(file.tell())
             size, prev = size + count, rows[-1].digest.hex()
@@ -119,15 +122,21 @@ def _ids(spec: Spec, rng: random.Random) -> Iterator[str]:
         yield f"019b76da-a800-7000-8000-{number:012x}"
 
 
-def _payloads(spec: Spec, rng: random.Random) -> Iterator[bytes]:
-    """Yield payloads whose ``iter`` counts up; the rest comes from a pool, to save time."""
-    maker = payload.data_of if spec.kind == payload.KIND else payload.gate_checked
+def _drafts(spec: Spec, rng: random.Random) -> Iterator[Draft]:
+    """Yield the events behind entry 0; those of a run of our own have to tell its whole story."""
+    opening, closing, maker = payload.OPENING, payload.CLOSING, payload.gate_checked
+    if spec.kind == payload.KIND:
+        opening, closing, maker = (), (), payload.data_of
+    for kind, data in opening:
+        yield Draft(kind, payload.SUBJECT, encode(data), None)
     start = b'{"iter":0'
+    # All but the first member comes from a pool, to save time.
     pool = [encode(maker(0, rng)).removeprefix(start) for _ in range(_POOL)]
-    number = 0
-    while True:
-        number += 1
-        yield b'{"iter":%d%b' % (number, pool[number % _POOL])
+    for number in range(1, spec.entries - len(opening) - len(closing)):
+        text = b'{"iter":%d%b' % (number, pool[number % _POOL])
+        yield Draft(spec.kind, payload.SUBJECT, text, None)
+    for kind, data in closing:
+        yield Draft(kind, payload.SUBJECT, encode(data), None)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,19 +43,18 @@ def run(command: Sequence[str], *, sample: float | None = None) -> Spent:
         RuntimeError: It failed: what it did is not what was to be measured.
     """
     begun = time.perf_counter()
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    # Everything measured here prints less than a pipe holds, so it never waits for us.
-    peak = _watch(process.pid, sample) if sample else 0
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - begun
-    assert process.stdout is not None
-    output = process.stdout.read()
-    process.stdout.close()
+    with tempfile.TemporaryFile("w+") as output:  # a pipe that nobody reads could fill up
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output)
+        peak = _watch(process.pid, sample) if sample else 0
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begun
+        output.seek(0)
+        text = output.read()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} exited {process.returncode}: {output[-2000:]}")
+        raise RuntimeError(f"{' '.join(command)} exited {process.returncode}: {text[-2000:]}")
     largest = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Spent(wall, usage.ru_utime + usage.ru_stime, peak, largest, output)
+    return Spent(wall, usage.ru_utime + usage.ru_stime, peak, largest, text)
 
 
 def _watch(pid: int, pause: float) -> int:

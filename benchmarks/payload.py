@@ -55,3 +55,58 @@ def gate_checked(iteration: int, rng: random.Random) -> dict[str, Any]:
         },
         "evidence": {"eff_dim": {"reference": counts, "recent": counts[::-1]}},
     }
+
+
+Told = tuple[tuple[str, dict[str, Any]], ...]
+
+OPENING: Told = (
+    (
+        "run.opened",
+        {
+            "kind": "gpt",
+            "argv": ["train"],
+            "outdir": "out",
+            "runner_key": None,
+            "package": {"name": "evidence-ledger", "version": "0"},
+            "python": "3",
+            "platform": "any",
+            "git": {"sha": None, "dirty": None},
+            "env": {},
+            "env_capture": {
+                "allowlist": [],
+                "deny_exact": [],
+                "deny_regex": [],
+                "redactions_applied": True,
+            },
+        },
+    ),
+    (
+        "run.planned",
+        {
+            "gate": {
+                "preset": "bench",
+                "policy": "persistence",
+                "window": 16,
+                "metric_interval": 1,
+                "warmup": 0,
+                "bins": 8,
+                "ranges": {"eff_dim": [0.0, 64.0], "var_out_k": [0.0, 1.0]},
+                "weights": {"eff_dim": 1.0, "var_out_k": 1.0},
+                "epsilon": 0.25,
+                "persistence": 2,
+                "min_evidence": 16,
+            },
+            "max_iters": 10_000_000,
+            "seed": 1,
+            "model": {"n_layer": 2},
+            "data": {"name": "bench", "sha256": "0" * 64, "bytes": 1},
+        },
+    ),
+)
+"""What a run records before its first gate check."""
+
+CLOSING: Told = (
+    ("run.finished", {"iters": 10_000_000, "final_loss": 1.5}),
+    ("run.closed", {"status": "success", "exit_code": 0, "signal": None, "wall_s": 1.0}),
+)
+"""What a run records at its end."""

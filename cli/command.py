@@ -34,8 +34,9 @@ def make_command(
         short = table.COMMANDS.get(name) if group is None else None
         maker = click.command if group is None else group.command
         made: click.Command = maker(name, short_help=short, context_settings=settings)(
-            _json_option(_answering(function))
+            _answering(function)
         )
+        made.params.append(_json_option())
         return made
 
     return make
@@ -78,15 +79,15 @@ def timeout_option(function: T) -> T:
     return option(function)  # type: ignore[type-var]
 
 
-def _json_option(function: Callable[P, int]) -> Callable[P, int]:
-    return click.option(
-        "--json",
+def _json_option() -> click.Option:
+    return click.Option(
+        ["--json"],
         is_flag=True,
         expose_value=False,
         is_eager=True,
         callback=_note_json,
         help="Print one JSON object, errors included.",
-    )(function)
+    )
 
 
 def _note_json(ctx: click.Context, param: click.Parameter, value: object) -> None:

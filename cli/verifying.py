@@ -1,12 +1,13 @@
 """The verifier behind ``ledger verify``: options become a policy, a verdict becomes output."""
 
 import re
+import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
 from cli.output import Output, print_json, print_text
 from cli.progress import Progress
-from ledger.errors import MisuseError
+from ledger.errors import MisuseError, StoreError
 from verifier.explain import CODES, explain
 from verifier.policy import Policy
 from verifier.render import last_line
@@ -41,6 +42,7 @@ def verify(path: Path | None, wanted: Policy, *, quiet: bool = False) -> Verdict
 
     Raises:
         MisuseError: There is no ledger at *path*.
+        StoreError: Its database cannot be read.
         OSError: It cannot be read.
     """
     if path is None:
@@ -50,6 +52,8 @@ def verify(path: Path | None, wanted: Policy, *, quiet: bool = False) -> Verdict
             return verify_path(path, wanted, progress)
     except NoLedgerError as error:
         raise MisuseError(str(error)) from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} could not be read: {error}") from error
 
 
 def answer(verdict: Verdict, *, as_json: bool, quiet: bool) -> int:

@@ -21,9 +21,10 @@ def command() -> None:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--name", default="", metavar="NAME", help="The comment in its .pub file.")
 def new(file: Path | None, name: str) -> Output:
-    """Make a key at FILE (default $LEDGER_KEY), and its public half at FILE.pub.
+    """Make a key, and its public half.
 
-    LEDGER_KEY_PASSPHRASE locks it. Any Ed25519 key of ssh-keygen will do as well.
+    They lie at FILE (default $LEDGER_KEY) and FILE.pub. LEDGER_KEY_PASSPHRASE locks the key.
+    Any Ed25519 key of ssh-keygen will do as well.
     """
     place = file or keys.default_path()
     made = keys.make(place, name=name or place.name)
@@ -33,7 +34,10 @@ def new(file: Path | None, name: str) -> Output:
 @make_command("show", group=command)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 def show(file: Path | None) -> Output:
-    """Show the id and fingerprint of the key in FILE (default $LEDGER_KEY), or of FILE.pub."""
+    """Show the id and fingerprint of a key.
+
+    FILE is a key (default $LEDGER_KEY), or the .pub of one.
+    """
     place = file or keys.default_path()
     if place.suffix == ".pub":
         public, name = keys.read_public(str(place))
@@ -45,7 +49,7 @@ def show(file: Path | None) -> Output:
 @make_command("list", group=command)
 @path_argument()
 def list_keys(path: Path) -> Output:
-    """List the keys and roles of the ledger at PATH."""
+    """List the keys and roles of a ledger."""
     return keyring.listing(path)
 
 
@@ -58,7 +62,10 @@ def list_keys(path: Path) -> Output:
 def authorize(
     path: Path, public: str, name: str | None, roles: tuple[str, ...], key_file: Path | None
 ) -> Output:
-    """Let the key PUB, an OpenSSH public key or its file, sign from the next entry on."""
+    """Let the key PUB sign from now on.
+
+    PUB is an OpenSSH public key, or the file that holds one.
+    """
     raw, comment = keys.read_public(public)
     with keyring.opened(path, keys.load(key_file)) as book:
         receipt = book.authorize(raw, name=name or comment, roles=roles)
@@ -72,8 +79,9 @@ def authorize(
 @click.option("--name", metavar="NAME", help="Its name in the ledger [default: its comment]")
 @key_option
 def rotate(path: Path, old: str, successor: str, name: str | None, key_file: Path | None) -> Output:
-    """Replace KEY by another, which has its roles from the next entry on.
+    """Replace KEY by another.
 
+    From the next entry on that has its roles.
     The last owner can only be rotated to a private key, so that nobody locks themselves out.
     """
     by, new_name = keyring.successor(successor, name)
@@ -97,7 +105,7 @@ def rotate(path: Path, old: str, successor: str, name: str | None, key_file: Pat
 def revoke(
     path: Path, old: str, reason: str, compromised_since: int | None, key_file: Path | None
 ) -> Output:
-    """Take KEY out: from the next entry on it may not sign."""
+    """Take KEY out: it may sign no more."""
     with keyring.opened(path, keys.load(key_file)) as book:
         key = book.register.keys[keyring.key_id_of(book, old)]
         receipt = book.revoke(key.id, reason=reason, compromised_since=compromised_since)

@@ -138,11 +138,8 @@ def test_a_projection_goes_to_stdout_a_file_or_a_directory(
     at = json.loads(results)["gates"]
     assert [gate["decision"] for gate in at] == ["skip", "skip", "pass", "warn", "fail", "fail"]
     assert call("project", folder, "report", "--out", tmp_path / "r.txt").code == 0
-    assert (
-        (tmp_path / "r.txt").read_bytes() != (tmp_path / "r.md").read_bytes()
-        if (tmp_path / "r.md").exists()
-        else True
-    )
+    assert (tmp_path / "r.txt").read_text().startswith("Run report: ")
+    assert call("project", folder, "report").out.startswith("# ")
     done = json.loads(call("project", folder, "all", "--out", f"{tmp_path}/all/", "--json").out)
     assert len(done["files"]) == 7
     assert (tmp_path / "all" / "results.json").read_text() == results
@@ -226,10 +223,7 @@ def test_the_verdict_decides_the_exit_code(
     assert done.code == 2
     assert done.out.startswith("REFUTED: ")
     verdict = json.loads(call("verify", copy, "--json").out)
-    assert {"entry.hash", "sig.invalid"} <= {item["code"] for item in verdict["findings"]} or {
-        "entry.hash",
-        "chain.prev",
-    } <= {item["code"] for item in verdict["findings"]}
+    assert {"entry.hash", "chain.prev"} <= {item["code"] for item in verdict["findings"]}
 
 
 @pytest.mark.parametrize(

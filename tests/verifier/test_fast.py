@@ -197,6 +197,11 @@ def resigned(change: Callable[[Builder], object]) -> Builder:
     return b
 
 
+def _authorize(b: Builder) -> None:
+    b.add()
+    b.authorize(Signer(len(b.lines)), f"key-{len(b.lines)}", ["runner"])
+
+
 CHANGES: dict[str, Callable[[Builder], object]] = {
     "bad time": lambda b: b.add(time="2026-13-01T00:00:00.000000Z"),
     "bad day": lambda b: b.add(time="2026-02-30T00:00:00.000000Z"),
@@ -235,10 +240,7 @@ CHANGES: dict[str, Callable[[Builder], object]] = {
     "other key": lambda b: b.add("x.y", key=OWNER, signed=len(b.lines) % 60 == 29),
     "big": lambda b: b.add(data={"a": "x" * 65_000}),
     "too big": lambda b: b.add(data={"a": "x" * 65_500}),
-    "key event": lambda b: (
-        b.add(),
-        b.authorize(Signer(len(b.lines)), f"k{len(b.lines)}", ["runner"]),
-    ),
+    "key event": _authorize,
     "compromise": lambda b: b.revoke(LOG if len(b.lines) > 40 else RUNNER, 10),
     "second genesis": lambda b: b.add("ledger.created", b.genesis_data(), OWNER),
     "not json": lambda b: b.add(edit=('"data":{}', '"data":{]}')),
