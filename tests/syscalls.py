@@ -120,6 +120,7 @@ def suffer(path: Path, scenario: str, fault: Fault) -> Outcome:
     assert [entry["type"] for entry in entries].count("x.before") == 1
     if torn or fragment or scenario == "recovery":
         assert recorded, "a torn end that nothing records"
+    assert not [name for name in said if name.startswith("RAW")], f"not our error: {said}"
     if "ok" in said:
         assert present, "an acknowledged entry is lost"
     if said and said[-1] != "ok":

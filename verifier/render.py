@@ -163,6 +163,6 @@ def _decisions(run: Replay) -> str:
 
 
 def _proves(verdict: "Verdict") -> Iterator[str]:
-    yield "could it have been changed unnoticed? proven against"
+    yield "proven unaltered, against whom"
     for whom, proof in verdict.proves:
         yield f"  {_WHOM[whom]}: {proof.answer}; {proof.reason}"
