@@ -1,80 +1,84 @@
-"""The SQLite recorder of eventsourcing 9.5, with the durability that we give.
+"""eventsourcing 9.5 on SQLite, with the durability that we give.
 
-It stores bytes that it is handed; we are handed a ``dict``, which we check and encode,
-and the entry is hashed, linked, indexed by id and signed.
+Its *recorder* stores bytes that it is handed in a narrower table; we are handed a
+``dict``, which we check and encode, and the entry is hashed, linked, indexed by id and
+signed. Its *event store* is handed objects as we are, and encodes them first.
 """
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from benchmarks.bench import Bench, Line, Reach, ratios
 from benchmarks.payload import KIND, SUBJECT, event_batches
 from benchmarks.rows.stores import append_all, append_each, new_ledger
+from ledger import Event
 from ledger.strictjson import encode
 
 if TYPE_CHECKING:
-    from eventsourcing.persistence import StoredEvent
+    from eventsourcing.application import Application
 
 _ORIGIN = UUID(SUBJECT.partition("/")[2])
 _BLOCK, _BATCH, _WARM = 100, 1000, 4
 
+Insert = Callable[[Sequence[Any]], object]
 
-class Peer:
-    """Their recorder for applications, which numbers events over all aggregates."""
 
-    def __init__(self, path: Path) -> None:
-        """Make its database; ``synchronous=FULL`` is set, whatever SQLite was built with."""
-        from eventsourcing.sqlite import (  # noqa: PLC0415 - an extra
-            SQLiteApplicationRecorder,
-            SQLiteDatastore,
-        )
+class Recorder:
+    """Their recorder: payloads come as bytes."""
 
-        self._store = SQLiteDatastore(str(path))
-        self._recorder = SQLiteApplicationRecorder(self._store)
-        self._recorder.create_table()
-        with self._store.get_connection(commit=True) as connection:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA synchronous=FULL")
-            settings = []
-            for name in ("journal_mode", "synchronous"):
-                cursor.execute(f"PRAGMA {name}")
-                settings.append(cursor.fetchone()[0])
-        assert settings == ["wal", 2], settings
+    asked = 1.0
+    what = "recorder (bytes in)"
+
+    def __init__(self, application: "Application[UUID]") -> None:
+        """Use the application's recorder."""
+        self.insert: Insert = application.recorder.insert_events
         self._version = 0
 
-    def stored(self, states: Sequence[bytes]) -> list["StoredEvent"]:
-        """Return events that hold these payloads."""
+    def prepare(self, events: Sequence[Event]) -> list[Any]:
+        """Return their events, with the payload bytes that we would write."""
         from eventsourcing.persistence import StoredEvent  # noqa: PLC0415 - an extra
 
         first = self._version + 1
-        self._version += len(states)
+        self._version += len(events)
+        states = [encode(event.data) for event in events]
         return [
             StoredEvent(_ORIGIN, number, KIND, state) for number, state in enumerate(states, first)
         ]
 
-    def insert_each(self, events: Sequence["StoredEvent"]) -> float:
-        """Insert event by event; return the seconds."""
-        insert = self._recorder.insert_events
-        begun = time.perf_counter()
-        for event in events:
-            insert([event])
-        return time.perf_counter() - begun
 
-    def insert_all(self, events: Sequence["StoredEvent"]) -> float:
-        """Insert one batch; return the seconds."""
-        begun = time.perf_counter()
-        self._recorder.insert_events(events)
-        return time.perf_counter() - begun
+class Store:
+    """Their event store: payloads come as objects, as ours do."""
 
-    def close(self) -> None:
-        """Let go of the database."""
-        self._store.close()
+    asked = None
+    what = "event store (objects in)"
+
+    def __init__(self, application: "Application[UUID]") -> None:
+        """Use the application's event store."""
+        self.insert: Insert = application.events.put
+        self._version = 0
+
+    def prepare(self, events: Sequence[Event]) -> list[Any]:
+        """Return their events, which hold our dicts."""
+        from benchmarks.rows.peer_event import Checked  # noqa: PLC0415 - an extra
+
+        first = self._version + 1
+        self._version += len(events)
+        stamp = Checked.create_timestamp()
+        return [
+            Checked(
+                originator_id=_ORIGIN,
+                originator_version=number,
+                timestamp=stamp,
+                data=event.data,
+            )
+            for number, event in enumerate(events, first)
+        ]
 
 
 def run(bench: Bench) -> Iterator[Line]:
@@ -82,34 +86,61 @@ def run(bench: Bench) -> Iterator[Line]:
     if find_spec("eventsourcing") is None:
         bench.say("skipped: eventsourcing is not installed (pip install -e '.[bench]')")
         return
-    for size in (1, _BATCH):
-        yield _compare(bench, size)
+    for kind in (Recorder, Store):
+        for size in (1, _BATCH):
+            yield _compare(bench, kind, size)
 
 
-def _compare(bench: Bench, size: int) -> Line:
+def _compare(bench: Bench, kind: type[Recorder | Store], size: int) -> Line:
     ours, theirs = [], []
     count = _BLOCK if size == 1 else size
-    peer = Peer(bench.folder / f"peer-{size}.sqlite")
-    with new_ledger(bench.folder / f"peer-ours-{size}.sqlite") as book:
+    name = f"{kind.__name__.lower()}-{size}"
+    application = _application(bench.folder / f"peer-{name}.sqlite")
+    peer = kind(application)
+    with new_ledger(bench.folder / f"ours-{name}.sqlite") as book:
         batches = event_batches(count)
         for pair in range(_WARM + bench.pick(15, 60)):
             events = next(batches)
-            stored = peer.stored([encode(event.data) for event in events])
-            if size == 1:
-                own, other = append_each(book, events), peer.insert_each(stored)
-            else:
-                own, other = append_all(book, events), peer.insert_all(stored)
+            prepared = peer.prepare(events)
+            own = append_each(book, events) if size == 1 else append_all(book, events)
+            other = _insert(peer.insert, prepared, size)
             if pair >= _WARM:
                 ours.append(own)
                 theirs.append(other)
-    peer.close()
+    assert application.recorder.max_notification_id() == book.size - 1
+    application.close()
     return Line(
-        f"ours, batches of {size:,}".replace(",", " "),
-        f"eventsourcing {version('eventsourcing')}, SQLite, same payload bytes and durability",
-        Reach("≥", 1),
+        f"ours, batches of {size:,}".replace("1,000", "1 000"),
+        f"eventsourcing {version('eventsourcing')} SQLite {kind.what}, same durability",
+        Reach("≥", kind.asked),
         ratios(ours, theirs),
         f"{_us(ours, count)} µs an event against {_us(theirs, count)} µs",
     )
+
+
+def _application(path: Path) -> "Application[UUID]":
+    """Return their application; ``synchronous=FULL`` is set, whatever SQLite was built with."""
+    from eventsourcing.application import Application  # noqa: PLC0415 - an extra
+
+    settings = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)}
+    application: Application[UUID] = Application(settings)
+    found = []
+    with application.factory.datastore.get_connection(commit=True) as connection:  # type: ignore[attr-defined]
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        for name in ("journal_mode", "synchronous"):
+            cursor.execute(f"PRAGMA {name}")
+            found.append(cursor.fetchone()[0])
+    assert found == ["wal", 2], found
+    return application
+
+
+def _insert(insert: Insert, events: Sequence[Any], size: int) -> float:
+    """Insert the events in batches of *size*; return the seconds."""
+    begun = time.perf_counter()
+    for start in range(0, len(events), size):
+        insert(events[start : start + size])
+    return time.perf_counter() - begun
 
 
 def _us(blocks: Sequence[float], count: int) -> str:

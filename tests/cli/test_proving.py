@@ -11,6 +11,7 @@ from cli_shell import Command, shell
 from cli import attacking
 from cli.attacks import bench
 from cli.attacks.catalogue import CATALOGUE
+from cli.attacks.scene import Scene
 from ledger import Event, Key, Ledger
 
 ATTACKS = 15
@@ -175,7 +176,7 @@ def test_a_miss_is_exit_2(call: Command, told: Path, monkeypatch: pytest.MonkeyP
     assert "NOT CAUGHT" in done.out
 
 
-def _no_attack(scene: bench.Scene, folder: Path) -> bench.Case:
+def _no_attack(scene: Scene, folder: Path) -> bench.Case:
     path = folder / "copy.jsonl"
     path.write_bytes(b"".join(scene.given.lines))
     return bench.Case(path, scene.given)

@@ -11,7 +11,7 @@ import pytest
 import syscalls
 from forge import STORES
 
-SAMPLE = 12
+SAMPLE = 40
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,0 +1,72 @@
+"""Measure every row and print the table.
+
+    python -m benchmarks.run                  full size, about half an hour
+    python -m benchmarks.run --quick          small, a few minutes
+    python -m benchmarks.run --only verify    one row; may be given several times
+    python -m benchmarks.run --write docs/benchmarks.md
+
+The exit code is 0 even where a line falls short: this is a measurement, not a test.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import machine, table
+from benchmarks.bench import Bench, Line
+from benchmarks.rows import ROWS
+
+_USAGE = 64
+
+
+def main() -> int:
+    """Run the command line; return its exit code."""
+    options = _parser().parse_args()
+    names = options.only or list(ROWS)
+    parent = options.dir or Path(tempfile.gettempdir())
+    if machine.is_ram(parent):
+        _say(f"{parent} lies in memory, where a flush costs nothing: give --dir on a disk")
+        return _USAGE
+    conditions: dict[str, object] = {
+        "machine": machine.describe(parent),
+        "load": machine.load(),
+        "size": "quick" if options.quick else "full",
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+    _say(f"{conditions['machine']}\nload {conditions['load']:.1f}\n")
+    with tempfile.TemporaryDirectory(prefix="ledger-bench-", dir=parent) as folder:
+        bench = Bench(Path(folder), options.quick, _say)
+        lines = list(_measure(bench, names))
+    print(table.as_json(lines, conditions) if options.json else table.as_markdown(lines))
+    if options.write:
+        table.write_into(options.write, lines, conditions)
+    return 0
+
+
+def _measure(bench: Bench, names: Sequence[str]) -> Iterator[Line]:
+    for name in names:
+        for line in ROWS[name](bench):
+            bench.say(table.as_text(line))
+            yield line
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--quick", action="store_true", help="small sizes, fewer pairs")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--only", action="append", choices=list(ROWS), help="measure this row")
+    parser.add_argument("--dir", type=Path, help="where the ledgers go; must be a real disk")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="refresh the table of PAGE")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
