@@ -13,8 +13,8 @@ from typing import Literal
 
 from benchmarks.make_ledger import Made, Spec, make
 
-Unit = Literal["×", "%", "MB", "R²"]
-_FORMS: dict[Unit, str] = {"×": "{:.2f}", "%": "{:.2f}", "MB": "{:.0f}", "R²": "{:.4f}"}
+Unit = Literal["x", "%", "MB", "R²"]
+_FORMS: dict[Unit, str] = {"x": "{:.2f}", "%": "{:.2f}", "MB": "{:.0f}", "R²": "{:.4f}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Reach:
 
     sense: Literal["≥", "≤"]
     value: float | None
-    unit: Unit = "×"
+    unit: Unit = "x"
 
     def __str__(self) -> str:
         """Show it as the table does."""
-        return "–" if self.value is None else f"{self.sense} {self.value:g} {self.unit}"
+        return "-" if self.value is None else f"{self.sense} {self.value:g} {self.unit}"
 
     def met_by(self, measured: float) -> bool | None:
         """Tell whether *measured* is enough; ``None`` when nothing was asked."""
@@ -55,7 +55,7 @@ class Line:
     def verdict(self) -> str:
         """Say ``ok``, ``short``, or nothing when nothing was asked."""
         met = self.reach.met_by(self.median)
-        return "–" if met is None else "ok" if met else "short"
+        return "-" if met is None else "ok" if met else "short"
 
     @property
     def measured(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cli import keys, projecting
 from cli.exits import FAILED_GATE, OK
-from cli.output import Output
+from cli.output import Output, say
 from cli.render import escape_lines, fields
 from ledger.errors import MisuseError
 from ledger.keyfile import Key
@@ -59,7 +59,9 @@ def run(wanted: Wanted, key_file: Path | None) -> Done:
     """
     if wanted.kind == "gpt":
         require_trainer()
-    key, _ = keys.load_or_make(key_file, name="owner")
+    key, made = keys.load_or_make(key_file, name="owner")
+    if made:
+        say(f"made a new key: {keys.default_path()}")
     outdir = claim_outdir(wanted.outdir, force=wanted.force)
     spec = RunSpec(
         kind=wanted.kind,
@@ -71,6 +73,18 @@ def run(wanted: Wanted, key_file: Path | None) -> Done:
     with _opened(outdir, wanted.name or outdir.name, key) as book, _limited(wanted.timeout):
         outcome = run_witnessed(spec, book, finalize=projecting.capsule_files)
         return Done(outcome, book.id, book.path, book.refresh().size, _summary(outdir))
+
+
+def asks_for_help(wanted: Wanted) -> bool:
+    """Tell whether the runner's own options are all that is wanted: nothing is recorded then."""
+    return wanted.kind == "gpt" and not {"-h", "--help"}.isdisjoint(wanted.arguments)
+
+
+def runner_help() -> Output:
+    """Return what our GPT takes behind ``--``."""
+    from producers.gates.gpt import usage
+
+    return Output("run", {"usage": usage()}, usage())
 
 
 def require_trainer() -> None:

@@ -226,13 +226,14 @@ def tamper(path: Path, *statements: str | tuple[str, tuple[Any, ...]]) -> None:
             connection.execute(*([statement] if isinstance(statement, str) else statement))
 
 
-def append_foreign(path: Path, line: bytes) -> None:
-    """Put one more line into a ledger of either store, as anyone who can write it can."""
+def append_foreign(path: Path, *lines: bytes) -> None:
+    """Put more lines into a ledger of either store, as anyone who can write it can."""
     if path.suffix == ".jsonl":
         with path.open("ab") as file:
-            file.write(line)
+            file.write(b"".join(lines))
     else:
-        tamper(path, ("INSERT INTO entries VALUES (?,?,?,?,?,?,?,?)", columns(line)))
+        insert = "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?)"
+        tamper(path, *[(insert, columns(line)) for line in lines])
 
 
 def cut_to(path: Path, size: int) -> None:

@@ -57,7 +57,7 @@ PLANNED = {
 }
 
 
-def _gate(step: int, decision: str) -> dict[str, Any]:
+def gate(step: int, decision: str) -> dict[str, Any]:
     evaluated = decision != "skip"
     return {
         "iter": step,
@@ -97,7 +97,7 @@ def write(path: Path) -> Path:
             runner.append(Event("run.planned", RUN, PLANNED))
             for step, decision in enumerate(DECISIONS):
                 runner.append_batch(metrics(4 * step, 4))
-                runner.append(Event("gate.checked", RUN, _gate(4 * step + 3, decision)))
+                runner.append(Event("gate.checked", RUN, gate(4 * step + 3, decision)))
             owner.append_batch([Event("x.note", "", {"n": number}) for number in range(5)])
             fault = {"iter": 19, "kind": "random", "fraction": 0.5}
             runner.append(Event("fault.injected", RUN, fault))

@@ -15,6 +15,7 @@ from verifier.entries import Entry, is_time, leaf_hash, pae, read_entry
 from verifier.findings import CAP, Findings, Severity
 from verifier.ids import Ids
 from verifier.lines import Blanks, Frame
+from verifier.messages import KEY_FAULTS, RUN_FAULTS, UNREADABLE
 from verifier.register import OWNER, Genesis, Register, read_genesis
 from verifier.tree import Tree
 
@@ -77,7 +78,7 @@ class Chain:
         self._last_signed = False
         self._sound_end = True
         self._codes: set[str] = set()
-        self._backward: Severity = "error" if policy.strict else "warning"
+        self._strict = policy.strict
 
     @property
     def ledger_id(self) -> str | None:
@@ -169,7 +170,7 @@ class Chain:
     def _unreadable(self, code: str) -> None:
         seq = self._next_seq
         self._next_seq += 1
-        self._fault(code, seq, _UNREADABLE[code])
+        self._fault(code, seq, UNREADABLE[code])
         if self.line == 1 and code != "entry.version":
             self._fault("genesis.invalid", seq, "entry 0 cannot be read")
 
@@ -199,11 +200,11 @@ class Chain:
         if self.line == 1:
             self._judge_genesis(entry, frame)
         elif fault := self.register.fault(entry.key, entry.type):
-            self._fault(fault, entry.seq, _KEY_FAULTS[fault])
+            self._fault(fault, entry.seq, KEY_FAULTS[fault])
         self._check_signature(entry, frame)
         if frame.sig is not None:
             for code in self._run.faults(entry.key):
-                self._fault(code, entry.seq, _RUN_FAULTS[code])
+                self._fault(code, entry.seq, RUN_FAULTS[code])
         elif entry.type.startswith("key."):
             self._fault("batch.keys", entry.seq, "a key event must be signed itself")
         if self.line > 1:
@@ -214,7 +215,8 @@ class Chain:
             self._fault("time.form", entry.seq, "the time is malformed or no real date")
             return
         if self.last_time is not None and entry.time < self.last_time:
-            self._fault("time.backward", entry.seq, "earlier than the entry before", self._backward)
+            severity: Severity = "error" if self._strict else "warning"
+            self._fault("time.backward", entry.seq, "earlier than the entry before", severity)
         self.last_time = entry.time
         if self.first_time is None:
             self.first_time = entry.time
@@ -244,7 +246,7 @@ class Chain:
             if entry.key not in genesis.weak:
                 faults.append("its signer is not among its keys")
         elif fault := self.register.fault(entry.key, entry.type):
-            self._fault(fault, entry.seq, _KEY_FAULTS[fault])
+            self._fault(fault, entry.seq, KEY_FAULTS[fault])
         if entry.key in self.register.keys and not self.register.has_role(entry.key, OWNER):
             faults.append("its signer is not an owner")
         if faults:  # at seq 0, whatever the entry says of itself
@@ -255,6 +257,8 @@ class Chain:
         if entry.type == CREATED:
             self._fault("event.schema", entry.seq, "a second ledger.created is refused")
         if entry.type not in _KNOWN_KEY_EVENTS:
+            if self._strict and entry.type.startswith("key."):
+                self._fault("event.schema", entry.seq, f"the type {entry.type} is not known")
             return
         judgement = self.register.judge(entry.type, entry.data, entry.seq)
         if judgement.apply is None:
@@ -381,19 +385,3 @@ _BARS = ("entry.", "key.", "sig.")
 def _is_bar(code: str) -> bool:
     """Tell whether a key event with this finding has no effect."""
     return code.startswith(_BARS) or code in ("batch.keys", "event.schema")
-
-
-_UNREADABLE = {
-    "entry.json": "not strict JSON",
-    "entry.members": "not the eleven members in their order and form",
-    "entry.version": "a format version that is not known here",
-}
-_KEY_FAULTS = {
-    "key.unknown": "the key was not authorised by then",
-    "key.revoked": "the key was rotated out or revoked by then",
-    "key.role": "the key has no role for this type",
-}
-_RUN_FAULTS = {
-    "batch.keys": "entries before it that it vouches for carry another key",
-    "batch.long": "more than 65 536 entries under one signature",
-}

@@ -149,7 +149,7 @@ class Workers:
     def _collect(self, done: dict[int, list[Part]]) -> bool:
         """Take what workers have to say; return False if none can say anything any more."""
         busy = [worker for worker in self._workers if worker.held]
-        ready = wait([worker.connection for worker in busy])
+        ready = wait([worker.connection for worker in busy]) if busy else []
         for worker in busy:
             if worker.connection not in ready:
                 continue

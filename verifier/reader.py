@@ -45,7 +45,7 @@ def read_jsonl(
     chain: Chain, file: JsonlFile, plan: Plan, *, witnessed: bool, progress: Progress
 ) -> None:
     """Read a whole JSONL file into *chain*."""
-    if file.size < plan.exact_below:
+    if not file.size or file.size < plan.exact_below:
         feed(chain, file.pieces())
         progress(file.size, file.size)
         return

@@ -36,6 +36,7 @@ _CUT_TOKEN = re.compile(
 )
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _MINUS_ZERO = ("-0",)
+_NUMERIC = "-0123456789"
 _WORDS = {"true": True, "false": False, "null": None}
 
 # What may come next.
@@ -120,7 +121,7 @@ def parse(data: bytes) -> Any:
     """
     builder = _Builder()
     text = _decode(data)
-    _, end = _scan(builder, text)
+    end = _scan(builder, text)
     if end != len(text) or builder.next != _END:
         raise NotStrictJson("not JSON, or more than one value")
     return builder.value
@@ -135,28 +136,33 @@ def viable(data: bytes) -> bool:
     builder = _Builder()
     try:
         text = _decode(data, cut=True)
-        last, end = _scan(builder, text)
+        end = _scan(builder, text, cut=True)
     except NotStrictJson:
         return False
     if builder.next == _END or end == len(text):
         return True
-    # Cut in a token; the first digits of a number are taken for a whole one.
-    return any(_CUT_TOKEN.fullmatch(text, at) for at in (last, end))
+    return _CUT_TOKEN.fullmatch(text, end) is not None
 
 
-def _scan(builder: _Builder, text: str) -> tuple[int, int]:
+def _scan(builder: _Builder, text: str, *, cut: bool = False) -> int:
     """Feed the tokens of *text* up to the end of the first value.
 
-    Returns where the last token began and where it ended.
+    Returns where the last token ended. Where *cut*, a number at the very
+    end is not judged: what is there may be the beginning of any other.
     """
-    last = at = 0
+    at = 0
     while builder.next != _END:
         found = _TOKEN.match(text, at)
         if found is None:
             break
-        builder.take(found.group())
-        last, at = at, found.end()
-    return last, at
+        begin, at = at, found.end()
+        token = found.group()
+        numeric = cut and token[0] in _NUMERIC
+        if numeric and (at == len(text) or _CUT_TOKEN.fullmatch(text, begin)):
+            builder.take("0")
+            return len(text)
+        builder.take(token)
+    return at
 
 
 def _decode(data: bytes, *, cut: bool = False) -> str:

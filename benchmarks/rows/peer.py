@@ -16,7 +16,7 @@ from uuid import UUID
 
 from benchmarks.bench import Bench, Line, Reach, ratios
 from benchmarks.payload import KIND, SUBJECT, event_batches
-from benchmarks.rows.stores import append_all, append_each, new_ledger
+from benchmarks.rows.stores import Bare, append_all, append_each, new_ledger, rows_from
 from ledger import Event
 from ledger.strictjson import encode
 
@@ -92,21 +92,25 @@ def run(bench: Bench) -> Iterator[Line]:
 
 
 def _compare(bench: Bench, kind: type[Recorder | Store], size: int) -> Line:
-    ours, theirs = [], []
+    ours, theirs, bares = [], [], []
     count = _BLOCK if size == 1 else size
     name = f"{kind.__name__.lower()}-{size}"
     application = _application(bench.folder / f"peer-{name}.sqlite")
-    peer = kind(application)
+    peer, bare = kind(application), Bare(bench.folder / f"bare-{name}.sqlite")
     with new_ledger(bench.folder / f"ours-{name}.sqlite") as book:
         batches = event_batches(count)
         for pair in range(_WARM + bench.pick(15, 60)):
             events = next(batches)
-            prepared = peer.prepare(events)
+            prepared, start = peer.prepare(events), book.size
             own = append_each(book, events) if size == 1 else append_all(book, events)
             other = _insert(peer.insert, prepared, size)
+            rows = rows_from(book, start)
+            least = bare.insert_each(rows) if size == 1 else bare.insert_all(rows)
             if pair >= _WARM:
                 ours.append(own)
                 theirs.append(other)
+                bares.append(least)
+    bare.close()
     assert application.recorder.max_notification_id() == book.size - 1
     application.close()
     return Line(
@@ -114,7 +118,8 @@ def _compare(bench: Bench, kind: type[Recorder | Store], size: int) -> Line:
         f"eventsourcing {version('eventsourcing')} SQLite {kind.what}, same durability",
         Reach("≥", kind.asked),
         ratios(ours, theirs),
-        f"{_us(ours, count)} µs an event against {_us(theirs, count)} µs",
+        f"{_us(ours, count)} µs an event against {_us(theirs, count)} µs;"
+        f" bare SQLite with our rows takes {_us(bares, count)} µs",
     )
 
 

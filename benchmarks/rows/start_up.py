@@ -45,9 +45,7 @@ def _command() -> list[str]:
     return [str(script)] if script.exists() else python("-c", "from cli.main import main; main()")
 
 
-def _compare(
-    bench: Bench, command: Sequence[str], bare: Sequence[str], *, reach: float, work: str
-) -> Line:
+def _compare(bench: Bench, command: list[str], bare: list[str], *, reach: float, work: str) -> Line:
     ours, limits = [], []
     for pair in range(_WARM + bench.pick(20, 60)):
         own, limit = _cpu(command), _cpu(bare)
@@ -64,7 +62,7 @@ def _compare(
     )
 
 
-def _cpu(command: Sequence[str]) -> float:
+def _cpu(command: list[str]) -> float:
     """Run a process, silent, and return its CPU seconds."""
     quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     pid = os.posix_spawn(command[0], command, os.environ, file_actions=quiet)

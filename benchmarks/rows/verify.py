@@ -29,7 +29,9 @@ def verify(made: Made, *, entries: int | None = None, sample: float | None = Non
 
 def limit(work: str, made: Made) -> dict[str, Any]:
     """Run a bare loop of ``benchmarks.limits`` over the same file."""
-    loop: dict[str, Any] = json.loads(run(python("-m", "benchmarks.limits", work, str(made.path))).output)
+    loop: dict[str, Any] = json.loads(
+        run(python("-m", "benchmarks.limits", work, str(made.path))).output
+    )
     return loop
 
 
@@ -52,12 +54,12 @@ def _hashing(bench: Bench, spec: Spec, reach: Reach) -> Line:
         limits.append(bare["wall"])
         cpu.append(bare["cpu"] / own.cpu)
     return Line(
-        f"verify --strict, {_thousands(made.entries)} × {spec.kind}, batches of 256",
+        f"verify --strict, {_thousands(made.entries)} x {spec.kind}, batches of 256",
         "one core, sha256(line)",
         reach,
         ratios(ours, limits),
         f"{machine.cores()} cores; {_us(ours, made)} µs an entry against {_us(limits, made)} µs;"
-        f" by CPU time {statistics.median(cpu):.2f} ×",
+        f" by CPU time {statistics.median(cpu):.2f} x",
     )
 
 
@@ -79,7 +81,7 @@ def run_signed(bench: Bench) -> Iterator[Line]:
         Reach("≥", 1.3),
         ratios(ours, limits),
         f"{machine.cores()} cores; {_us(ours, made)} µs an entry against {_us(limits, made)} µs;"
-        f" by CPU time {statistics.median(cpu):.2f} ×",
+        f" by CPU time {statistics.median(cpu):.2f} x",
     )
 
 

@@ -54,5 +54,7 @@ def command(**options: Unpack[Options]) -> Output:
         grace=options["grace"],
         stdout=2 if wants_json() else 1,
     )
+    if running.asks_for_help(spec):
+        return running.runner_help()
     done = running.run(spec, options["key_file"])
     return running.answer(done, fail_on=options["fail_on"])

@@ -58,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, previous)
 
 
+def usage() -> str:
+    """Return what ``--help`` prints; torch is not imported for it."""
+    return _parser().format_help()
+
+
 def _train(options: argparse.Namespace) -> int:
     names = ("max_iters", "seed", "layers", "width", "batch", "block", "lr", "threads", "corrupt")
     settings = Settings(**{name: getattr(options, name) for name in names})

@@ -128,7 +128,7 @@ def attach(environment: MutableMapping[str, str] | None = None) -> Session:
     if missing:
         raise MisuseError(
             f"{', '.join(missing)} not set: this program records into a run that a wrapper"
-            " opened; start it with: ledger run -- COMMAND"
+            " opened; start it with: ledger run KIND --outdir DIR -- COMMAND"
         )
     seed = _take_seed(env.pop("LEDGER_KEY_FD"))
     run_id = env["LEDGER_RUN_ID"]

@@ -123,6 +123,13 @@ def test_a_directory_that_holds_a_run_is_left_alone(
     assert (tmp_path / "old" / "results.json").read_text() == "{}"
 
 
+def test_asking_for_the_runners_options_records_nothing(tmp_path: Path) -> None:
+    done = shell("run", "gpt", "--outdir", tmp_path / "run", "--", "--help")
+    assert done.code == 0
+    assert "--max-iters" in done.out
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_needs_a_command(tmp_path: Path) -> None:
     done = shell("run", "test", "--outdir", tmp_path / "run")
     assert (done.code, done.out) == (64, "")

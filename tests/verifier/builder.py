@@ -186,7 +186,7 @@ class Builder:
         """Return a note over the first *size* entries, by the rules or against them."""
         root = over.get("root", root_of([leaf(entry) for entry in self.entries[:size]]))
         origin = over.get("origin", f"evidence-ledger/{self.id}")
-        text = f"{origin}\n{over.get('size', size)}\n{base64.b64encode(root).decode()}\n"
+        text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
         return self.note(text, signer, name=over.get("name", origin))
 
     @staticmethod

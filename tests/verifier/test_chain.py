@@ -905,3 +905,10 @@ def test_the_key_states_are_those_after_the_last_entry(tmp_path: Path) -> None:
         ("extra", ("log", "runner"), "compromised"),
         ("runner-2", ("runner",), "active"),
     ]
+
+
+def test_a_key_type_that_nobody_knows_is_refused_under_strict(tmp_path: Path) -> None:
+    builder = Builder()
+    builder.add("key.frobnicated", {}, OWNER)
+    _, findings = read(builder.write(tmp_path / "l.jsonl"), strict=True, ledger_id=builder.id)
+    assert codes(findings) == [("event.schema", 1)]

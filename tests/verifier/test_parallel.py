@@ -88,9 +88,7 @@ def test_blocks_come_back_in_their_order(file: JsonlFile, fast: Fast, jobs: int)
     assert lines_of(iter(results)) == (200, genesis)
 
 
-def test_a_reader_that_is_killed_leaves_doubt_and_nothing_else(
-    file: JsonlFile, fast: Fast
-) -> None:
+def test_a_reader_that_is_killed_leaves_doubt_and_nothing_else(file: JsonlFile, fast: Fast) -> None:
     ranges = list(blocks(file.descriptor, 0, file.size, 3000))
     workers = workers_of(fast, file)
     results = workers.read(iter(ranges))
