@@ -24,9 +24,14 @@ _USAGE = 64
 
 def main() -> int:
     """Run the command line; return its exit code."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    if options.write and options.only:
+        parser.error("--write needs all rows")
     names = options.only or list(ROWS)
     parent = options.dir or Path(tempfile.gettempdir())
+    if not parent.is_dir():
+        parser.error(f"--dir {parent}: no such directory")
     if machine.is_ram(parent):
         _say(f"{parent} lies in memory, where a flush costs nothing: give --dir on a disk")
         return _USAGE

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,7 +51,8 @@ class Blobs:
         except OSError as error:
             raise StoreError(f"{temporary.parent}: {error.strerror}") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
         return {
             "sha256": digest.hexdigest(),
             "bytes": length,

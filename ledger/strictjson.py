@@ -164,7 +164,7 @@ def _check_value(value: Any, depth: int) -> None:
             )
     elif kind is int:
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise MisuseError(f"integer {value} is outside ±(2^53-1): write it as a string")
+            raise MisuseError("an integer is outside ±(2^53-1): write it as a string")
     elif kind is dict:
         _check_object(value, depth + 1)
     elif kind is list or kind is tuple:

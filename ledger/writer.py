@@ -115,8 +115,8 @@ class Writer:
         if self._torn or fragment:
             self.replay.register.check(self._key.id, recovery.RECOVERED)
             recovery.set_aside(self._store.path, self._torn, fragment)
+            session.cut(self.replay.frontier.size - self.replay.torn)
             self.replay.drop_torn()
-            session.cut(self.replay.frontier.size)
             self._torn = []
             self.replay.settle()
         if not os.access(self._pending, os.F_OK):  # a tenth of the time of Path.exists

@@ -7,7 +7,7 @@ what needs a second look (doubled ids, entries of a compromised key) is left to 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from verifier.anchors import Anchors
 from verifier.batches import KEPT, MAX_RUN, Run
@@ -16,12 +16,10 @@ from verifier.findings import CAP, Findings, Severity
 from verifier.ids import Ids
 from verifier.lines import Blanks, Frame
 from verifier.messages import KEY_FAULTS, RUN_FAULTS, UNREADABLE
+from verifier.policy import Policy
 from verifier.register import OWNER, Genesis, Register, read_genesis
+from verifier.segments import Segment
 from verifier.tree import Tree
-
-if TYPE_CHECKING:
-    from verifier.policy import Policy
-    from verifier.segments import Segment
 
 __all__ = ["Chain", "Piece", "Witness"]
 
@@ -55,7 +53,7 @@ class Piece:
 class Chain:
     """What was read so far of one ledger, and what has to be known to read on."""
 
-    def __init__(self, policy: "Policy", findings: Findings, story: Witness | None) -> None:
+    def __init__(self, policy: Policy, findings: Findings, story: Witness | None) -> None:
         """Start before the first line."""
         self.findings = findings
         self.register = Register()
@@ -70,7 +68,7 @@ class Chain:
         self.first_time: bytes | None = None
         self.last_time: bytes | None = None
         self.unvouched: list[int] = []
-        self.compromised: dict[str, list[tuple[int, int]]] = {}  # key: (since, line of the event)
+        self.compromised: dict[str, list[tuple[int, int]]] = {}  # key: (line of the event, since)
         self.torn_tail = False
         self._story = story
         self._next_seq = 0
@@ -84,6 +82,11 @@ class Chain:
     def ledger_id(self) -> str | None:
         """The hash of entry 0 in hex, None if there is none."""
         return None if self.genesis_hash is None else self.genesis_hash.hex()
+
+    @property
+    def shift(self) -> int:
+        """By how much the next place in the tree is ahead of the next seq."""
+        return self.tree.size - self._next_seq
 
     @property
     def witnessed(self) -> bool:
@@ -266,8 +269,17 @@ class Chain:
         elif not any(_is_bar(code) for code in self._codes):
             judgement.apply()
             if judgement.compromised is not None:
-                since = (judgement.since, self.line)
-                self.compromised.setdefault(judgement.compromised, []).append(since)
+                self._compromise(judgement.compromised, judgement.since)
+
+    def _compromise(self, key: str, since: int) -> None:
+        """Note that a key is compromised from a seq on, up to this line.
+
+        What an earlier note says and this one too is dropped, so that both numbers rise.
+        """
+        spans = self.compromised.setdefault(key, [])
+        while spans and spans[-1][1] >= since:
+            spans.pop()
+        spans.append((self.line, since))
 
     def _close_or_extend(self, entry: Entry, frame: Frame) -> None:
         if frame.sig is None:
@@ -290,7 +302,7 @@ class Chain:
 
     # -- what the fast path has read
 
-    def absorb(self, segment: "Segment") -> bool:
+    def absorb(self, segment: Segment) -> bool:
         """Take a segment in, or return False if one of its claims does not hold."""
         if not self._continues(segment):
             return False
@@ -305,18 +317,18 @@ class Chain:
         self._advance(segment)
         return True
 
-    def _continues(self, segment: "Segment") -> bool:
+    def _continues(self, segment: Segment) -> bool:
         after = self.tree.size + segment.lines
         return (
             self.head is not None
             and segment.seq == self._next_seq
-            and self.tree.takes(segment.seq)
+            and self.tree.takes(segment.place)
             and segment.prev == self.head.hex().encode()
             and (self.last_time is None or segment.first_time >= self.last_time)
             and not 0 < self.anchors.next_size < after
         )
 
-    def _advance(self, segment: "Segment") -> None:
+    def _advance(self, segment: Segment) -> None:
         first_line = self.line + 1
         self.line += segment.lines
         self._next_seq += segment.lines
@@ -342,7 +354,7 @@ class Chain:
                 )  # fmt: skip
         self._reached()
 
-    def _extend_runs(self, segment: "Segment") -> None:
+    def _extend_runs(self, segment: Segment) -> None:
         if segment.head:
             seqs = range(segment.seq, segment.seq + segment.head)
             last = self.line - segment.lines + segment.head

@@ -97,12 +97,14 @@ class Fast:
     """Reads lines of one ledger into segments and doubts.
 
     ``witnessed`` is whether entries have to be handed to a witness at all, ``hashes``
-    whether the hashes of ids are asked for.
+    whether the hashes of ids are asked for, ``shift`` by how much the places in the tree are
+    ahead of the seqs, which is only so where entries are missing or doubled.
     """
 
     def __init__(self, ledger_id: str, *, witnessed: bool) -> None:
         """Start with no keys."""
         self.hashes = False
+        self.shift = 0
         self._witnessed = witnessed
         self._ledger = ledger_id.encode()
         self._keys: dict[str, PublicKey] = {}
@@ -266,9 +268,10 @@ class Fast:
             stop=at + number,
             lines=number,
             seq=claim.seq,
+            place=claim.seq + self.shift,
             prev=claim.prev,
             last=leaves[-1],
-            nodes=tuple(nodes_over(claim.seq, leaves)),
+            nodes=tuple(nodes_over(claim.seq + self.shift, leaves)),
             pairs=tuple({(rest.key, rest.type) for rest in columns.rests}),
             head=columns.head if closed else number,
             head_key=columns.key,

@@ -5,6 +5,7 @@ whether or not its id was used before), so they can be found after all else. Tha
 first reading keeps no state per entry.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
@@ -90,8 +91,9 @@ class _SecondLook:
             return
         if suspect:
             self._look_at_id(entry, line)
-        spans = self._compromised.get(header.group(6), ())
-        if any(since <= entry.seq and line <= until for since, until in spans):
+        spans = self._compromised.get(header.group(6), [])
+        at = bisect_left(spans, (line, 0))  # the first that reaches this line reaches back most
+        if at < len(spans) and spans[at][1] <= entry.seq:
             self._chain.findings.add(
                 "key.compromised", entry.seq, line, "signed by a key that may have been stolen"
             )

@@ -32,6 +32,7 @@ class _Task(msgspec.Struct, frozen=True, array_like=True):
     start: int
     stop: int
     hashes: bool
+    shift: int
     keys: tuple[bytes, ...]
 
 
@@ -87,6 +88,7 @@ class Workers:
     def __init__(self, fast: Fast, descriptor: int, *, size: int, jobs: int) -> None:
         """Fork *jobs* processes, each with its own copy of *fast*."""
         self.hashes = False
+        self.shift = 0
         self.keys: list[bytes] = []  # public keys met so far; they are told as they come
         self._workers: list[_Worker] = []
         for _ in range(jobs):
@@ -142,7 +144,9 @@ class Workers:
         worker.told = len(self.keys)
         worker.held[number] = block
         try:
-            worker.connection.send_bytes(_encode(_Task(number, *block, self.hashes, keys)))
+            worker.connection.send_bytes(
+                _encode(_Task(number, *block, self.hashes, self.shift, keys))
+            )
         except OSError:
             self._bury(worker)
 
@@ -197,6 +201,6 @@ def serve(fast: Fast, descriptor: int, size: int, connection: Connection) -> Non
             return
         for public in task.keys:
             fast.learn(public)
-        fast.hashes = task.hashes
+        fast.hashes, fast.shift = task.hashes, task.shift
         parts = read_block(fast, descriptor, (task.start, task.stop), size)
         connection.send_bytes(_encode(_Result(task.number, parts)))

@@ -78,7 +78,7 @@ class _Reader:
         for block in self._blocks(start):
             for public in _publics(self._chain):
                 fast.learn(public)
-            fast.hashes = not self._chain.ids.ascending
+            fast.hashes, fast.shift = not self._chain.ids.ascending, self._chain.shift
             self._take(block, read_block(fast, self._file.descriptor, block, self._plan.block))
 
     def with_workers(self, fast: Fast, start: int) -> None:
@@ -89,7 +89,7 @@ class _Reader:
             for block, parts in workers.read(self._blocks(start)):
                 self._take(block, parts)
                 workers.keys = _publics(self._chain)
-                workers.hashes = not self._chain.ids.ascending
+                workers.hashes, workers.shift = not self._chain.ids.ascending, self._chain.shift
         finally:
             workers.close()
 
@@ -123,7 +123,7 @@ def read_sqlite(chain: Chain, file: SqliteFile, *, witnessed: bool, progress: Pr
             fast = Fast(chain.ledger_id or "", witnessed=witnessed)
         for public in _publics(chain):
             fast.learn(public)
-        fast.hashes = not chain.ids.ascending
+        fast.hashes, fast.shift = not chain.ids.ascending, chain.shift
         for part in fast.lines([line_of(row) for row in rows]):
             some = rows[part.start : part.stop]
             if not (isinstance(part, Segment) and _agree(some, part) and chain.absorb(part)):

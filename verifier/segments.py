@@ -27,6 +27,7 @@ class Segment(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
     stop: int
     lines: int
     seq: int  # of the first, as it claims
+    place: int  # its index in the tree; another one than seq behind a gap
     prev: bytes  # in hex, as the first claims
     last: bytes  # the hash of the last
     nodes: tuple[tuple[int, bytes], ...]

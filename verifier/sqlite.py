@@ -34,6 +34,7 @@ _THE_WORLDS = frozenset(  # not the evidence's fault: the machine refused
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,  # it needs a repair that a reader may not make
     }
 )
 
@@ -75,8 +76,8 @@ class SqliteFile:
         self._stat = path.stat()
         # An empty or absent log of changes: then nothing beside the file is needed, and
         # nothing must be written beside evidence. What changes meanwhile is noticed.
-        log = path.with_name(path.name + "-wal")
-        self._immutable = not (log.exists() and log.stat().st_size)
+        logs = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+        self._immutable = not any(log.exists() and log.stat().st_size for log in logs)
         mode = "mode=ro&immutable=1" if self._immutable else "mode=ro"
         uri = f"file:{quote(str(path.absolute()))}?{mode}"
         try:
@@ -140,7 +141,7 @@ class SqliteFile:
             return 0
         return greatest + 1 if isinstance(greatest, int) else 0
 
-    def blocks(self, size: int = 1024) -> Iterator[list[Row]]:
+    def blocks(self, size: int = 512) -> Iterator[list[Row]]:
         """Yield the rows in the order of their seq, some at a time.
 
         Raises:

@@ -151,6 +151,9 @@ def test_a_torn_row_with_line_feeds_is_recorded_as_one_entry(path: Path) -> None
         "hash = NULL",
         "entry = 12",
         "entry = x''",
+        "entry = CAST('[]' AS BLOB)",
+        "entry = CAST('null' AS BLOB)",
+        "entry = CAST('{}' AS BLOB)",
         "sig = x''",
     ],
 )

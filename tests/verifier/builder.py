@@ -120,7 +120,7 @@ class Builder:
             "seq": seq,
             "prev": self.prev,
             "id": f"id-{len(self.lines):05}",
-            "time": f"2026-01-01T00:{minute % 60:02}:{second:02}.000000Z",
+            "time": f"2026-01-01T{minute // 60:02}:{minute % 60:02}:{second:02}.000000Z",
             "key": key.id,
             "signed": signed,
             "type": event_type,

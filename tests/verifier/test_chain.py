@@ -628,6 +628,17 @@ def compromised_twice_is_reported_once_each(b: Builder) -> None:
     b.revoke(RUNNER, 1)
 
 
+@case(*[("key.compromised", n) for n in (2, 3, 5, 6)], *[("key.revoked", n) for n in (5, 6, 8)])
+def compromised_again_and_again(b: Builder) -> None:
+    for _ in range(3):
+        b.add()
+    b.revoke(RUNNER, 3)
+    b.add()
+    b.add()
+    b.revoke(RUNNER, 2)
+    b.add()
+
+
 @case(("event.schema", 2))
 def a_refused_revocation_compromises_nobody(b: Builder) -> None:
     b.add()

@@ -286,6 +286,47 @@ def test_what_the_fast_path_accepts_the_exact_reader_accepts_too() -> None:
     assert 500 < accepted < 9_500
 
 
+def test_behind_a_deleted_line_reading_is_fast_again(tmp_path: Path) -> None:
+    b = long_story(2)
+    del b.lines[20]
+    path = b.write(tmp_path / "l.jsonl")
+    exact = result(path, EXACT)
+    assert result(path, FORKED) == exact
+    book, every = Notebook(), Notebook()
+    assert result(path, FAST, story=book) == exact
+    result(path, EXACT, story=every)
+    assert len(book.seen) < len(every.seen) * 0.8
+
+
+def fast_parts(b: Builder, *lines: bytes) -> list[str]:
+    fast = Fast(b.id or "", witnessed=False)
+    fast.learn(RUNNER.public)
+    return [type(part).__name__ for part in fast.lines(list(lines))]
+
+
+def test_more_headers_than_are_kept_are_read_all_the_same() -> None:
+    b = Builder()
+    for n in range(4200):
+        b.add(subject=f"run/{n}", signed=n == 4199)
+    assert fast_parts(b, *(line[:-1] for line in b.lines[1:])) == ["Segment"]
+
+
+def test_a_subject_that_is_not_utf_8_is_in_doubt() -> None:
+    b = Builder()
+    entry = b.add().replace(b"run/1", b"run/\xff")
+    b.raw(entry, RUNNER.sign(entry))
+    assert fast_parts(b, b.lines[-1][:-1]) == ["Doubt"]
+
+
+@pytest.mark.parametrize("sig", [b"=" * 88, b"A" * 87 + b"=", b"A" * 85 + b"B==", b"!" * 88])
+def test_a_signature_that_is_not_canonical_base64_is_in_doubt(sig: bytes) -> None:
+    b = Builder()
+    b.add()
+    line = b.lines[-1][:-1]
+    assert fast_parts(b, line) == ["Segment"]
+    assert fast_parts(b, line[:-90] + sig + line[-2:]) == ["Doubt"]
+
+
 # -- databases, which the same fast path reads
 
 

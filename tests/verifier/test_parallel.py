@@ -119,7 +119,7 @@ def test_a_reader_serves_until_nobody_asks(file: JsonlFile, fast: Fast) -> None:
     here, there = Pipe()
     thread = threading.Thread(target=serve, args=(fast, file.descriptor, file.size, there))
     thread.start()
-    here.send_bytes(msgspec.msgpack.encode((7, 0, file.size, True, (RUNNER.public,))))
+    here.send_bytes(msgspec.msgpack.encode((7, 0, file.size, True, 0, (RUNNER.public,))))
     number, parts = msgspec.msgpack.decode(here.recv_bytes())
     here.close()
     thread.join(10)
