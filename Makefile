@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST_WORKERS ?= 2
+WORKERS ?= -n 2 --dist worksteal
+COVERED := tests/attacks tests/e2e tests/ledger tests/property tests/verifier
+OTHERS := tests/cli tests/docs tests/producers tests/projections
 
 .PHONY: demo test lint types imports bench clean
 
@@ -17,8 +19,8 @@ demo: $(STAMP) ## train a small GPT under the gate, record, project, verify, tam
 
 test: $(STAMP) ## all tests, with the coverage gate on ledger/ and verifier/
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --cov --cov-report=term
-	$(BIN)/python -m coverage report --format=total
+	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term $(COVERED)
+	$(BIN)/python -m pytest $(WORKERS) $(OTHERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

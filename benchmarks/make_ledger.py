@@ -23,6 +23,7 @@ from ledger.entry import build_entry, entry_hash, frame_line, pae
 from ledger.strictjson import encode
 
 _POOL = 4093  # a prime, so that payloads and batches do not fall into step
+_ASCENDING = "019b76da-a800-7000-8000-{:012x}"
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -96,7 +97,7 @@ def _genesis(key: Key, seed: int) -> bytes:
         ledger=None,
         seq=0,
         prev=None,
-        event_id="genesis",
+        event_id=_ASCENDING.format(0),
         time=_time(0),
         key=key.id,
         signed=True,
@@ -119,7 +120,7 @@ def _ids(spec: Spec, rng: random.Random) -> Iterator[str]:
     number = 0
     while True:
         number += 1
-        yield f"019b76da-a800-7000-8000-{number:012x}"
+        yield _ASCENDING.format(number)
 
 
 def _drafts(spec: Spec, rng: random.Random) -> Iterator[Draft]:

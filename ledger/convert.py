@@ -14,7 +14,7 @@ from ledger.errors import BrokenLinkError, MalformedError
 from ledger.paths import locate, open_store
 from ledger.replay import Replay
 from ledger.stores import create_store
-from ledger.stores.base import NewRow
+from ledger.stores.base import Columns, NewRow
 
 
 def convert(source: Path, target: Path) -> int:
@@ -55,8 +55,11 @@ def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
             raise MalformedError(f"{place} ends in a torn line: append to it once to recover")
         ids: set[str] = set()
         latest: dict[str, int] = {}  # key -> the last entry that it signed
+        columns = store.columns()
         for seq, row in enumerate(store.rows()):
             entry = replay.take(row)
+            if columns is not None:
+                _require_index(entry, next(columns, None))
             if entry.id in ids:
                 raise BrokenLinkError(f"the id {entry.id!r} was used before", seq=seq)
             ids.add(entry.id)
@@ -73,6 +76,12 @@ def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
             raise MalformedError(f"{place} is empty: a ledger begins with ledger.created")
     finally:
         store.close()
+
+
+def _require_index(entry: Entry, columns: Columns | None) -> None:
+    """Refuse a database whose columns tell people something else than the entry does."""
+    if columns != (entry.seq, entry.id, entry.time, entry.type, entry.subject):
+        raise MalformedError("the columns of the database disagree with the entry", seq=entry.seq)
 
 
 def _refuse_compromised(revoked: Entry, latest: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ class Ids:
 
     def __init__(self) -> None:
         """Start anywhere; the first id is made from the clock."""
+        self._milliseconds = -1
         self._prefix = ""
         self._next = 0
 
@@ -23,10 +24,11 @@ class Ids:
         The last 48 bits start at random and count up within a batch, as section 6.2
         of the RFC allows (method 2); 26 more random bits keep writers apart.
         """
-        random = int.from_bytes(os.urandom(10), "big")
-        prefix = _prefix(time.time_ns() // 1_000_000, random >> 54)
-        if prefix > self._prefix:
-            self._prefix = prefix
+        milliseconds = time.time_ns() // 1_000_000
+        if milliseconds > self._milliseconds:
+            self._milliseconds = milliseconds
+            random = int.from_bytes(os.urandom(10), "big")
+            self._prefix = _prefix(milliseconds, random >> 54)
             # The top bit stays clear, so that counting up cannot run over.
             self._next = random & (1 << _COUNTER_BITS - 1) - 1
         start, self._next = self._next, self._next + count

@@ -27,7 +27,7 @@ class Recorder:
     ``close`` raise: an event that could not be recorded is never passed over.
     """
 
-    def __init__(self, book: Ledger, *, linger: float = 0.25, capacity: int = 10_000) -> None:
+    def __init__(self, book: Ledger, *, linger: float = 0.5, capacity: int = 10_000) -> None:
         """Start the thread. *capacity* is the number of events that may wait in memory."""
         self.waited = 0.0
         self._book = book

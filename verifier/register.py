@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from verifier.ed25519 import PublicKey, is_weak
-from verifier.entries import TYPE
+from verifier.entries import MAX_TYPE, TYPE
 
 __all__ = ["OWNER", "Genesis", "Judgement", "Key", "Register", "read_genesis"]
 
@@ -273,7 +273,12 @@ def _public_bytes(text: object) -> bytes | None:
 
 
 def _is_pattern(pattern: object) -> bool:
-    return isinstance(pattern, str) and _PATTERN.fullmatch(pattern) is not None
+    """A type has at most 128 bytes; a prefix may be longer, and then matches nothing."""
+    return (
+        isinstance(pattern, str)
+        and _PATTERN.fullmatch(pattern) is not None
+        and (pattern.endswith("*") or len(pattern) <= MAX_TYPE)
+    )
 
 
 def _is_hex64(text: object) -> bool:

@@ -62,6 +62,10 @@ class Row(NamedTuple):
     subject: object
 
 
+# SQLite's messages quote the schema; where that is damaged, Python cannot even decode them.
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+
+
 class SqliteFile:
     """An open database and the one transaction in which it is read."""
 
@@ -84,11 +88,11 @@ class SqliteFile:
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None
             )
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise _judged(error) from error
         try:
             self._prepare()
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             self._connection.close()
             raise _judged(error) from error
         except StoreFault:
@@ -137,7 +141,7 @@ class SqliteFile:
         try:
             found = self._connection.execute("SELECT max(seq) FROM main.entries NOT INDEXED")
             greatest = found.fetchone()[0]
-        except sqlite3.Error:
+        except _FAULTS:
             return 0
         return greatest + 1 if isinstance(greatest, int) else 0
 
@@ -152,7 +156,7 @@ class SqliteFile:
             cursor = self._connection.execute(_SELECT)
             while rows := cursor.fetchmany(size):
                 yield [Row(*row) for row in rows]
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             self._check_unchanged()
             raise _judged(error) from error
         self._check_unchanged()
@@ -178,7 +182,7 @@ def _is_virtual(sql: object) -> bool:
     return not isinstance(sql, bytes) or not sql.upper().startswith(b"CREATE TABLE")
 
 
-def _judged(error: sqlite3.Error) -> OSError | StoreFault:
+def _judged(error: Exception) -> OSError | StoreFault:
     """Return whose fault it is: the world's or the evidence's."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _THE_WORLDS:

@@ -13,6 +13,9 @@ from typing import NamedTuple, Protocol
 
 from ledger.replay import Row
 
+Columns = tuple[int, str, str, str, str]
+"""The index columns of a row: seq, id, time, type, subject."""
+
 
 class NewRow(NamedTuple):
     """A row to append: what the store holds, and the index columns of format.md section 7."""
@@ -86,6 +89,10 @@ class Store(Protocol):
 
     def find(self, event_id: str) -> Row | None:
         """Return the row whose index says that it has this id, without a lock."""
+        ...
+
+    def columns(self) -> Iterator[Columns] | None:
+        """Yield what the index says of each row, in order; None if the store has no index."""
         ...
 
     def whole(self) -> bool:

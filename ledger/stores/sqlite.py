@@ -17,16 +17,21 @@ from ledger.ed25519 import SIGNATURE_BYTES
 from ledger.entry import HASH_BYTES
 from ledger.errors import LedgerError, LockedError, MalformedError, StoreError
 from ledger.replay import Row
-from ledger.stores.base import NewRow
+from ledger.stores.base import Columns, NewRow
 from ledger.stores.files import publish, sync_directory
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT entry, hash, sig FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq"
+_SELECT_COLUMNS = "SELECT seq, id, time, type, subject FROM entries ORDER BY seq"
 _NO_DELETE = "entries_no_delete"
 _FETCH = 1024
 _BUSY = {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED"}
 _CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_MISMATCH", "SQLITE_ERROR"}
+
+
+# SQLite's messages quote the schema; where that is damaged, Python cannot even decode them.
+_FAULTS = (sqlite3.Error, OSError, UnicodeDecodeError)
 
 
 class SqliteStore:
@@ -86,6 +91,13 @@ class SqliteStore:
         with _translated(self.path):
             return _find(self._reader, event_id)
 
+    def columns(self) -> Iterator[Columns]:
+        """Yield what the index says of each row."""
+        with _translated(self.path):
+            cursor = self._reader.execute(_SELECT_COLUMNS)
+            while rows := cursor.fetchmany(_FETCH):
+                yield from rows
+
     def whole(self) -> bool:
         """Rows are whole: a transaction leaves no part of one."""
         return True
@@ -110,7 +122,7 @@ class _SqliteSession:
             self._connection.execute("BEGIN IMMEDIATE")
             # os.stat takes a tenth of the time of Path.stat, and every append pays it.
             inode = os.stat(self._path).st_ino  # noqa: PTH116
-        except (sqlite3.Error, OSError) as error:
+        except _FAULTS as error:
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise _translate(self._path, error) from error
@@ -130,11 +142,11 @@ class _SqliteSession:
             if error is None:
                 self._connection.execute("COMMIT")
                 return
-        except sqlite3.Error as failure:
+        except _FAULTS as failure:
             error = failure
         with suppress(sqlite3.Error):
             self._connection.execute("ROLLBACK")
-        if isinstance(error, sqlite3.Error | OSError):
+        if isinstance(error, _FAULTS):
             raise _translate(self._path, error) from error
 
     def tail(self, known: int) -> Iterator[Row]:
@@ -218,11 +230,13 @@ def _translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except _FAULTS as error:
         raise _translate(path, error) from error
 
 
-def _translate(path: Path, error: sqlite3.Error | OSError) -> LedgerError:
+def _translate(path: Path, error: sqlite3.Error | OSError | UnicodeDecodeError) -> LedgerError:
+    if isinstance(error, UnicodeDecodeError):
+        return MalformedError(f"{path} is not a readable ledger database: its schema is damaged")
     if isinstance(error, OSError):
         return StoreError(f"{path}: {error.strerror}; nothing was appended")
     name = getattr(error, "sqlite_errorname", "")

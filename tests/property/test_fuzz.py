@@ -4,7 +4,6 @@ A seeded mutation corpus over the vectors; only ``LedgerError`` may leave ``ledg
 and from ``verifier/`` a finding, or its own documented exception.
 """
 
-import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -131,7 +130,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {**made, "golden": (VECTORS / "golden.jsonl").read_bytes()}
 
 
-@pytest.mark.parametrize(("suffix", "count"), [(".jsonl", 250), (".sqlite", 250)])
+@pytest.mark.parametrize(("suffix", "count"), [(".jsonl", 150), (".sqlite", 250)])
 def test_a_mangled_ledger_is_a_verdict_and_never_a_crash(
     honest: dict[str, bytes], tmp_path: Path, suffix: str, count: int
 ) -> None:
@@ -164,7 +163,7 @@ def test_a_writer_never_signs_on_a_mangled_ledger_what_a_verifier_refutes(
     path = tmp_path / "mangled.jsonl"
     appended = 0
     tail = honest[".jsonl"]
-    for mutant in itertools.islice(mutants([tail[-3000:]], count=300, seed=4), 300):
+    for mutant in mutants([tail[-3000:]], count=300, seed=4):
         for file in tmp_path.iterdir():
             file.unlink()
         path.write_bytes(tail[:-3000] + mutant)
@@ -204,7 +203,7 @@ def test_no_mangled_checkpoint_anchors_a_ledger(tmp_path: Path) -> None:
         pinned = sign_checkpoint(book, memory=tmp_path / "memory").encode()
         proved = prove(book, 7, note=pinned.decode()).encode()
     assert verdict(path, checkpoints=[pinned]).reading.anchored
-    for mutant in mutants([pinned], count=300, seed=6):
+    for mutant in mutants([pinned], count=150, seed=6):
         if mutant == pinned:
             continue
         found = verdict(path, checkpoints=[mutant])

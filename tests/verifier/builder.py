@@ -22,6 +22,7 @@ ROLES = {
     "runner": ["x.run.*", "x.gate.*"],
     "log": ["checkpoint.*"],
 }
+WEAK = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="  # the identity
 PAYLOAD_TYPE = b"application/vnd.evidence-ledger.entry.v1+json"
 
 
