@@ -49,12 +49,13 @@ REGISTER = "ledger/test_register.py"
 JSON = "ledger/test_strictjson.py"
 ED = "ledger/test_ed25519.py"
 VECTORS = "verifier/test_vectors.py"
+DIFFERENTIAL = "property/test_differential.py"
 
 MUTANTS = (
     # entries, lines, hashes (sections 1 to 3)
     mutant("ledger/entry.py", 'return hashlib.sha256(b"\\0" + raw).digest()',
            'return hashlib.sha256(b"\\1" + raw).digest()', ENTRY),
-    mutant("ledger/entry.py", '|[12][0-9]|3[01])"', '|[12][0-9]|3[0-9])"', ENTRY),
+    mutant("ledger/entry.py", "if day > _DAYS[month - 1] or (", "if (", ENTRY),
     mutant("ledger/entry.py", "year % 100 != 0 or", "year % 100 == 0 or", ENTRY),
     mutant("ledger/entry.py", "{85}[AQgw]==", "{86}==", ENTRY),
     mutant("ledger/entry.py", "(len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(raw), raw)",
@@ -65,26 +66,21 @@ MUTANTS = (
     # strict JSON
     mutant("ledger/strictjson.py", "if len(result) != len(pairs):", "if len(result) > len(pairs):", JSON),
     mutant("ledger/strictjson.py", "MAX_INTEGER = 2**53 - 1", "MAX_INTEGER = 2**53", JSON),
-    mutant("ledger/strictjson.py", 'if token == "-0" or', "if", JSON),
+    mutant("ledger/strictjson.py", 'if digits == "-0" or', "if", JSON),
     mutant("ledger/strictjson.py", "MAX_DEPTH = 64", "MAX_DEPTH = 65", JSON),
     mutant("ledger/strictjson.py", "if _SURROGATE.search(item):", "if False:", JSON),
     # signatures and keys (sections 4 and 5)
-    mutant("ledger/ed25519.py", 'if int.from_bytes(signature[32:], "little") >= _L:',
-           'if int.from_bytes(signature[32:], "little") > 2 * _L:', KEYS),
-    mutant("ledger/ed25519.py", "& (_SIGN_BIT - 1) in _SMALL_ORDER_Y:", "in _SMALL_ORDER_Y:", KEYS),
+    mutant("ledger/ed25519.py", "& (_SIGN_BIT - 1) in _SMALL_ORDER_Y:", "in _SMALL_ORDER_Y:", ED),
     mutant("ledger/ed25519.py", "if _is_identity(point) or not _is_identity(_multiply(_L, point)):",
            "if _is_identity(point):", KEYS),
-    mutant("ledger/ed25519.py", "    if y >= _P:\n        return None\n", "", KEYS),
-    mutant("ledger/ed25519.py", "or (x == 0 and sign)", "", KEYS),
     mutant("ledger/register.py", 'if event_type.startswith("key."):\n            return OWNER in key.roles',
            'if event_type.startswith("key.*"):\n            return OWNER in key.roles', REGISTER, KEYS),
     mutant("ledger/register.py", '_demand(not last, "the last owner cannot be revoked")', "", REGISTER),
-    mutant("ledger/register.py", "        self.keys[old.id] = replace(old, state=\"rotated\", since=seq)\n",
+    mutant("ledger/register.py", '        self.keys[old.id] = replace(old, state="rotated", since=seq)\n',
            "", REGISTER),
     mutant("ledger/register.py", "_demand(name not in taken,", "_demand(name or taken,", REGISTER),
     mutant("ledger/register.py", "return event_type.startswith(pattern[:-1])",
            "return event_type.startswith(pattern[:-2])", REGISTER),
-    mutant("ledger/register.py", "        self._allowed.clear()\n", "", REGISTER),
     mutant("ledger/register.py", "0 <= since <= seq", "0 <= since", REGISTER),
     # what a writer reads before it signs
     mutant("ledger/replay.py", "if self._mark is not None and self._mark.key != entry.key:",
@@ -95,8 +91,6 @@ MUTANTS = (
     mutant("ledger/replay.py", "if entry.signed != (signature is not None):",
            "if entry.signed and self.thorough and signature is None:", REPLAY, TAILS),
     mutant("ledger/replay.py", "if found != known:", "if found[0] != known[0]:", TAILS, "ledger/test_writer.py"),
-    mutant("ledger/replay.py", "if found is None:", "if found is None and seq < 0:", "ledger/test_writer.py",
-           HISTORIES),
     # the writer
     mutant("ledger/writer.py", "        replay.thorough = True  #", "        pass  #", TAILS),
     mutant("ledger/writer.py", "if self._torn or fragment:", "if fragment:", TAILS, RECOVERY),
@@ -130,9 +124,9 @@ MUTANTS = (
     # the verifier: framing, entries
     mutant("verifier/entries.py", 'return sha256(b"\\x00" + entry).digest()', "return sha256(entry).digest()",
            VECTORS),
-    mutant("verifier/entries.py", "or len(value) != _MEMBERS", "", VECTORS, "verifier/test_lines_and_entries.py"),
+    mutant("verifier/entries.py", "or len(value) != _MEMBERS", "", DIFFERENTIAL),
     mutant("verifier/lines.py", 'if not entry.endswith(b"}") or', "if", "verifier/test_lines_and_entries.py", VECTORS,
-           "property/test_differential.py"),
+           DIFFERENTIAL),
     mutant("verifier/strictjson.py", "LIMIT = 2**53 - 1", "LIMIT = 2**53", VECTORS, "verifier/test_strictjson.py"),
     # the verifier: chain, signatures, batches
     mutant("verifier/chain.py", "if self.head is not None and entry.prev != self.head.hex().encode():",
@@ -142,7 +136,7 @@ MUTANTS = (
     mutant("verifier/chain.py", "if entry.signed is (frame.sig is None):", "if entry.signed and frame.sig is None:",
            VECTORS, "verifier/test_chain.py"),
     mutant("verifier/chain.py", 'return code.startswith(_BARS) or code in ("batch.keys", "event.schema")',
-           'return code.startswith(_BARS)', VECTORS, "verifier/test_keys.py", "verifier/test_chain.py"),
+           "return code.startswith(_BARS)", VECTORS, "verifier/test_keys.py", "verifier/test_chain.py"),
     mutant("verifier/chain.py", 'severity: Severity = "error" if self._strict else "warning"',
            'severity: Severity = "warning"', "verifier/test_chain.py", "verifier/test_verdict.py",
            "verifier/test_reading.py"),
@@ -151,12 +145,11 @@ MUTANTS = (
     mutant("verifier/batches.py", "if self.size >= MAX_RUN:", "if self.size > MAX_RUN:", "verifier/test_chain.py",
            "verifier/test_units.py"),
     mutant("verifier/ed25519.py", "return not _is_identity(_multiply(_L, point))", "return False", VECTORS, KEYS),
-    mutant("verifier/ed25519.py", "or signature[:_KEY_SIZE] in SMALL_ORDER", "", "property/test_differential.py",
-           "verifier/test_keys.py"),
+    mutant("verifier/ed25519.py", "or signature[:_KEY_SIZE] in SMALL_ORDER", "", DIFFERENTIAL),
     # the verifier: register, anchors, tree
     mutant("verifier/register.py", 'if event_type.startswith("key.") and OWNER not in key.roles:', "if False:", VECTORS,
            KEYS),
-    mutant("verifier/register.py", "        self._put_out(old, \"rotated\")\n", "", VECTORS, "verifier/test_keys.py"),
+    mutant("verifier/register.py", '        self._put_out(old, "rotated")\n', "", VECTORS, "verifier/test_keys.py"),
     mutant("verifier/register.py", "if key.active and OWNER in key.roles and self._owners() == 1:", "if False:",
            VECTORS),
     mutant("verifier/anchors.py", "if checkpoint.root != root:", "if False:", "verifier/test_anchors.py"),
@@ -201,7 +194,18 @@ def run_tests(place: Path, tests: tuple[str, ...]) -> tuple[int, str]:
     """Run *tests* in the copy; return pytest's exit code and the test that failed first."""
     # No bytecode: a mutant of the same size and second as the last would not be seen.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(place)}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--no-header",
+        "--tb=no",
+        *tests,
+    ]
     try:
         done = subprocess.run(
             command, cwd=place, env=environment, capture_output=True, text=True, check=False,
@@ -219,7 +223,9 @@ def try_mutant(place: Path, subject: Mutant) -> Result:
     file = place / subject.file
     text = file.read_text(encoding="utf-8")
     if text.count(subject.old) != 1:
-        return Result(subject, "STALE", 0, f"the old text stands there {text.count(subject.old)} times")
+        return Result(
+            subject, "STALE", 0, f"the old text stands there {text.count(subject.old)} times"
+        )
     file.write_text(text.replace(subject.old, subject.new), encoding="utf-8")
     try:
         code, by = run_tests(place, subject.tests)
@@ -266,7 +272,10 @@ def main() -> int:
 def show(result: Result) -> Result:
     """Print a row of the table."""
     old = " ".join(result.mutant.old.split())[:58]
-    print(f"{result.fate:7}{result.seconds:5.0f} s  {result.mutant.file:26} {old:58}  {result.by}", flush=True)
+    print(
+        f"{result.fate:7}{result.seconds:5.0f} s  {result.mutant.file:26} {old:58}  {result.by}",
+        flush=True,
+    )
     return result
 
 

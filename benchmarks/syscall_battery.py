@@ -43,7 +43,9 @@ def battery(suffix: str, scenario: str) -> int:
                 continue
         table[fault.call][kind(outcome)] += 1
         errors.update(said for said in outcome.said if said != "ok")
-    print(f"\n{suffix[1:]}, {scenario}: {sum(counts.values())} calls x {len(syscalls.FAULTS)} faults")
+    print(
+        f"\n{suffix[1:]}, {scenario}: {sum(counts.values())} calls x {len(syscalls.FAULTS)} faults"
+    )
     names = ("ok", "again", "refused", "killed", "FAILED")
     print(f"{'call':12}{'times':>6}" + "".join(f"{name:>9}" for name in names))
     for call, row in table.items():

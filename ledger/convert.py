@@ -73,7 +73,7 @@ def _checked_rows(source: Path, replay: Replay) -> Iterator[NewRow]:
                 seq=replay.head.size - 1,
             )
         if replay.head.size == 0:
-            raise MalformedError(f"{place} is empty: a ledger begins with ledger.created")
+            raise MalformedError(f"{place} holds no entry: a ledger begins with ledger.created")
     finally:
         store.close()
 

@@ -24,7 +24,7 @@ _SQRT_M1 = pow(2, (_P - 1) // 4, _P)
 _SIGN_BIT = 1 << 255
 
 # The y coordinates of the eight points of small order, and their encodings that are not reduced.
-_Y8 = 2707385501144840649318225287225658788936804267575313519463743609750303021337
+_Y8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
 _SMALL_ORDER_Y = frozenset({0, 1, _Y8, _P - _Y8, _P - 1, _P, _P + 1})
 
 _Point = tuple[int, int, int, int]  # extended coordinates X, Y, Z, T

@@ -142,7 +142,9 @@ class Battery:
         entries = walk(self.path)
         for made in self.acknowledged:
             entry = entries[made.seq]
-            assert (entry["id"], entry["hash"]) == (made.id, made.hash), "an acknowledged entry lost"
+            assert (entry["id"], entry["hash"]) == (made.id, made.hash), (
+                "an acknowledged entry lost"
+            )
         found = verdict(self.path)
         assert found.outcome == "VERIFIED", found.findings
 

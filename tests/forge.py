@@ -129,7 +129,7 @@ class Forge:
         hashes = [digest_of(unframe(line.rstrip(b"\n"))[0]).hex() for line in lines]
         return cls(hashes[0], len(lines), hashes[-1], list(lines))
 
-    def add(  # noqa: PLR0913 - an attacker may set anything
+    def add(
         self,
         by: Signer,
         event_type: str = "x.event",
@@ -336,6 +336,38 @@ def add_points(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
 def mixed_order(public: bytes) -> bytes:
     """A key of order 8L: an honest public key plus a point of order 8."""
     return encode_point(add_points(decode_point(public), decode_point(TORSION)))
+
+
+def multiply_point(times: int, point: tuple[int, int]) -> tuple[int, int]:
+    """Scalar multiplication by double and add."""
+    result = (0, 1)
+    while times:
+        if times & 1:
+            result = add_points(result, point)
+        point, times = add_points(point, point), times >> 1
+    return result
+
+
+def small_r_signatures(signer: Signer) -> list[tuple[bytes, bytes]]:
+    """Signatures (and messages) under ``mixed_order(signer.public)`` whose R has small order.
+
+    With A' = A + T, of which T has order 8: S = k*a gives S*B - k*A' = -k*T. That is
+    one of eight points, so one message in eight meets the R that k was made from.
+    """
+    public = mixed_order(signer.public)
+    half = hashlib.sha512(signer.seed).digest()[:32]
+    scalar = int.from_bytes(half, "little") & ((1 << 254) - 8) | 1 << 254
+    made = []
+    for order in range(8):
+        r = encode_point(multiply_point(order, decode_point(TORSION)))
+        for number in range(200):
+            message = b"message %d" % number
+            k = int.from_bytes(hashlib.sha512(r + public + message).digest(), "little") % ORDER
+            if encode_point(multiply_point(-k % 8, decode_point(TORSION))) == r:
+                made.append((r + (k * scalar % ORDER).to_bytes(32, "little"), message))
+                break
+    assert len(made) == 8
+    return made
 
 
 WEAK_KEYS = {

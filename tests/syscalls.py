@@ -19,7 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crashing import recoveries_in, torn_end
-from forge import OWNER, RUNNER, Forge, append_foreign, lines_of, new_book, recoveries, verdict, walk
+from forge import (
+    OWNER,
+    RUNNER,
+    Forge,
+    append_foreign,
+    lines_of,
+    new_book,
+    recoveries,
+    verdict,
+    walk,
+)
 
 from ledger import Event, Ledger, LedgerError
 

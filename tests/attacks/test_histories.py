@@ -1,5 +1,6 @@
 """Attacks on what was written already: backups, forks, cuts, files that change place."""
 
+import fcntl
 import os
 import shutil
 import threading
@@ -227,7 +228,9 @@ def test_a_ledger_replaced_while_it_is_open_is_not_written_to_unseen(
     assert len(lines_of(path)) == 3
 
 
-def test_a_ledger_moved_away_while_it_is_open_is_not_written_to_until_it_is_back(path: Path) -> None:
+def test_a_ledger_moved_away_while_it_is_open_is_not_written_to_until_it_is_back(
+    path: Path,
+) -> None:
     with Ledger.open(path, key=RUNNER.key) as book:
         path.rename(path.with_name("away"))
         for _ in range(2):
@@ -254,6 +257,26 @@ def test_a_jsonl_replaced_while_its_writer_waits_for_the_lock_keeps_every_receip
             os.replace(tmp_path / "copy", path)
         waiter.join()
     assert walk(path)[receipts[0].seq]["hash"] == receipts[0].hash
+
+
+def test_a_jsonl_replaced_between_opening_and_locking_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "book.jsonl"
+    lock = fcntl.flock
+
+    def replaced_first(descriptor: int, how: int) -> None:
+        """Take the lock just after the file was replaced: the worst moment there is."""
+        if (tmp_path / "copy").exists():
+            os.replace(tmp_path / "copy", path)
+        lock(descriptor, how)
+
+    with new_book(path, (RUNNER, "runner")) as book:
+        shutil.copy(path, tmp_path / "copy")
+        monkeypatch.setattr(fcntl, "flock", replaced_first)
+        receipt = book.append(Event("x.step", "", {}))
+    assert not (tmp_path / "copy").exists()
+    assert walk(path)[receipt.seq]["hash"] == receipt.hash
 
 
 def test_a_lock_does_not_outlive_its_holder_in_a_forked_child(path: Path) -> None:

@@ -20,7 +20,6 @@ from forge import (
     WEAK_KEYS,
     WRAPPER,
     Forge,
-    add_points,
     append_foreign,
     codes,
     decode_point,
@@ -30,6 +29,7 @@ from forge import (
     frame,
     lines_of,
     mixed_order,
+    multiply_point,
     new_book,
     verdict,
     walk,
@@ -60,23 +60,13 @@ def note() -> Event:
     return Event("x.note", "", {})
 
 
-def multiply(times: int, point: tuple[int, int]) -> tuple[int, int]:
-    """Scalar multiplication by double and add, on the tests' own addition."""
-    result = (0, 1)
-    while times:
-        if times & 1:
-            result = add_points(result, point)
-        point, times = add_points(point, point), times >> 1
-    return result
-
-
 def test_the_mixed_order_key_is_what_it_says_it_is() -> None:
     """8 L times it is nothing, L times it is not: a point of order 8 L."""
     point = decode_point(mixed_order(OWNER.public))
-    assert multiply(ORDER, decode_point(OWNER.public)) == (0, 1)
-    assert multiply(ORDER, point) != (0, 1)
-    assert multiply(8 * ORDER, point) == (0, 1)
-    assert multiply(8, decode_point(TORSION)) == (0, 1)
+    assert multiply_point(ORDER, decode_point(OWNER.public)) == (0, 1)
+    assert multiply_point(ORDER, point) != (0, 1)
+    assert multiply_point(8 * ORDER, point) == (0, 1)
+    assert multiply_point(8, decode_point(TORSION)) == (0, 1)
 
 
 @pytest.mark.parametrize("name", sorted(WEAK_KEYS))
@@ -137,7 +127,7 @@ def test_a_signature_forged_under_a_weak_key_would_verify_elsewhere(tmp_path: Pa
         bytes.fromhex("5866666666666666666666666666666666666666666666666666666666666666")
     )
     # R = S*B for a known S: with A the identity, S*B - k*A = R whatever the message is.
-    signature = encode_point(multiply(scalar, base)) + scalar.to_bytes(32, "little")
+    signature = encode_point(multiply_point(scalar, base)) + scalar.to_bytes(32, "little")
     assert verify(identity, signature, b"any message at all")
     with pytest.raises(WeakKeyError):
         check_public(identity)

@@ -198,7 +198,9 @@ def test_a_row_before_the_first_is_found(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0" + bytes(84), b"\0" * 4096, b"x"])
-def test_a_file_that_is_no_database_is_an_error_and_no_crash(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_an_error_and_no_crash(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "book.sqlite"
     path.write_bytes(content)
     with pytest.raises(LedgerError):

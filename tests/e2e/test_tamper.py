@@ -94,7 +94,9 @@ def test_the_rest_of_the_sqlite_file_changes_the_verdict_or_nothing(
 ) -> None:
     """Headers, pointers, the index and the schema, byte by byte; unused space at once."""
     bench = benches[".sqlite"]
-    covered = {n for start, length in payload_spans(bench.honest) for n in range(start, start + length)}
+    covered = {
+        n for start, length in payload_spans(bench.honest) for n in range(start, start + length)
+    }
     for start, length in zero_runs(bench.content):
         run = set(range(start, start + length)) - covered
         flips = [bench.flip(n, SEED) for n in run]

@@ -3,7 +3,18 @@
 import secrets
 
 import pytest
-from forge import FIELD, ORDER, OWNER, RUNNER, decode_point, encode_point, signer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from forge import (
+    FIELD,
+    ORDER,
+    OWNER,
+    RUNNER,
+    decode_point,
+    encode_point,
+    mixed_order,
+    signer,
+    small_r_signatures,
+)
 
 from ledger import ed25519
 from ledger.ed25519 import WeakKeyError, check_public, verify
@@ -36,9 +47,7 @@ RFC_8032 = [
 
 
 @pytest.mark.parametrize(("seed", "public", "message", "signature"), RFC_8032)
-def test_the_vectors_of_rfc_8032_hold(
-    seed: str, public: str, message: str, signature: str
-) -> None:
+def test_the_vectors_of_rfc_8032_hold(seed: str, public: str, message: str, signature: str) -> None:
     from ledger import Key
 
     key = Key.from_seed(bytes.fromhex(seed))
@@ -73,6 +82,14 @@ def test_s_must_be_below_l() -> None:
     s = int.from_bytes(good[32:], "little")
     for other in (s + ORDER, ORDER, 2**256 - 1, 2**253 + s):
         assert not verify(OWNER.public, good[:32] + other.to_bytes(32, "little"), b"m")
+
+
+def test_an_r_of_small_order_is_refused_though_the_equation_holds() -> None:
+    """Under a mixed-order key each of the eight can be made; libraries disagree on them."""
+    public = mixed_order(OWNER.public)
+    for signature, message in small_r_signatures(OWNER):
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)  # OpenSSL takes it
+        assert not verify(public, signature, message)
 
 
 def test_honest_keys_of_every_kind_pass() -> None:

@@ -61,13 +61,20 @@ def test_the_members_come_back_as_they_were_written() -> None:
     assert entry.payload == b'{"a":[1,"b"]}'
 
 
+def test_what_an_entry_says_of_its_signature_is_not_what_it_has() -> None:
+    assert parse_entry(entry_bytes(**GOOD), None).signed is True
+    assert parse_entry(entry_bytes(**{**GOOD, "signed": False}), bytes(64)).signed is False
+
+
 def test_a_built_entry_is_the_page_s() -> None:
     made = {**GOOD, "event_id": GOOD["id"], "event_type": GOOD["type"], "data": b'{"a":[1,"b"]}'}
     for name in ("v", "id", "type"):
         del made[name]
     assert build_entry(**made) == entry_bytes(**GOOD)
     first = {**made, "ledger": None, "prev": None, "signed": False}
-    assert build_entry(**first) == entry_bytes(**{**GOOD, "ledger": None, "prev": None, "signed": False})
+    assert build_entry(**first) == entry_bytes(
+        **{**GOOD, "ledger": None, "prev": None, "signed": False}
+    )
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,9 @@ def test_a_fragment_that_waits_does_not_swallow_what_is_torn_after_it(tmp_path: 
     torn = tear(path)
     with Ledger.open(path, key=RUNNER.key) as book:
         book.append(event())
-    assert [digest for data in recoveries(path) for digest in data["hashes"]] == [*map(hash_of, torn)]
+    assert [digest for data in recoveries(path) for digest in data["hashes"]] == [
+        *map(hash_of, torn)
+    ]
 
 
 def test_a_tear_of_a_single_append_at_every_byte_is_recovered(tmp_path: Path) -> None:

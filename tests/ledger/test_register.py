@@ -72,7 +72,9 @@ def test_a_pattern_of_another_form_is_refused(pattern: object) -> None:
     ],
 )
 def test_a_role_allows_what_its_patterns_say(
-    register: Register, event_type: str, allowed: bool  # noqa: FBT001 - a parameter of the test
+    register: Register,
+    event_type: str,
+    allowed: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     for _ in range(2):  # the second answer is remembered
         if allowed:

@@ -5,7 +5,6 @@ import json
 import pytest
 from forge import OWNER, RUNNER, VECTORS, Forge, digest_of, unframe
 
-from ledger.convert import convert
 from ledger.convert import export_lines
 from ledger.entry import Head
 from ledger.errors import BrokenLinkError, LedgerError, MalformedError

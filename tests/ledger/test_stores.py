@@ -67,9 +67,7 @@ def test_an_entry_is_found_by_its_id(path: Path, store: Store) -> None:
         assert session.find("forged-9") is None
 
 
-def test_what_was_appended_is_there_when_the_block_has_ended_well(
-    path: Path, store: Store
-) -> None:
+def test_what_was_appended_is_there_when_the_block_has_ended_well(path: Path, store: Store) -> None:
     lines = lines_of(path)
     forge = Forge.behind(lines)
     more = [forge.add(OWNER) for _ in range(3)]
@@ -336,7 +334,9 @@ def test_any_sqlite_tool_reads_the_database(tmp_path: Path) -> None:
             ("seq", "INTEGER"), ("entry", "BLOB"), ("hash", "BLOB"), ("sig", "BLOB"),
             ("id", "TEXT"), ("time", "TEXT"), ("type", "TEXT"), ("subject", "TEXT"),
         ]  # fmt: skip
-        [strict] = [row[5] for row in connection.execute("PRAGMA table_list") if row[1] == "entries"]
+        [strict] = [
+            row[5] for row in connection.execute("PRAGMA table_list") if row[1] == "entries"
+        ]
         assert strict == 1
         rows = connection.execute("SELECT * FROM entries ORDER BY seq").fetchall()
     assert rows == [columns(line) for line in lines_of(path)]

@@ -172,7 +172,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text("ab\"\\é\n", max_size=3), JSON, max_size=4))
+@given(st.dictionaries(st.text('ab"\\é\n', max_size=3), JSON, max_size=4))
 def test_what_is_encoded_is_read_back_the_same(data: dict[str, Any]) -> None:
     raw = encode(data)
     assert parse(raw) == data == json.loads(raw)

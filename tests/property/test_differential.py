@@ -23,6 +23,8 @@ from forge import (
     Signer,
     compact,
     entry_bytes,
+    mixed_order,
+    small_r_signatures,
     verdict,
 )
 from fuzzing import mutants, twisted
@@ -74,7 +76,11 @@ def test_both_read_the_same_entries() -> None:
         except MalformedError:
             ours = None
         theirs = verifier_entries.read_entry(mutant)
-        if isinstance(theirs, str) or not verifier_entries.is_time(theirs.time) or len(mutant) > 65_535:
+        if (
+            isinstance(theirs, str)
+            or not verifier_entries.is_time(theirs.time)
+            or len(mutant) > 65_535
+        ):
             assert ours is None, mutant
         elif ours is None:
             assert theirs.seq > 2**53 - 1, mutant  # out of range is never the expected seq
@@ -122,7 +128,12 @@ def test_both_judge_signatures_alike() -> None:
     source = random.Random(15)
     key = verifier_ed25519.PublicKey(OWNER.public)
     good = OWNER.private.sign(b"m")
-    edges = [*[point for point in WEAK_KEYS.values() if len(point) == 32], good[:32], bytes(32), b"\xff" * 32]
+    edges = [
+        *[point for point in WEAK_KEYS.values() if len(point) == 32],
+        good[:32],
+        bytes(32),
+        b"\xff" * 32,
+    ]
     tails = [good[32:], bytes(32), b"\xff" * 32, verifier_ed25519._L.to_bytes(32, "little")]
     signatures = [r + s for r in edges for s in tails] + [bytes(63), bytes(65), b""]
     for _ in range(300):
@@ -130,8 +141,28 @@ def test_both_judge_signatures_alike() -> None:
         changed[source.randrange(64)] ^= 1 << source.randrange(8)
         signatures.append(bytes(changed))
     for signature in [good, *signatures]:
-        assert verify(OWNER.public, signature, b"m") == key.accepts(signature, b"m"), signature.hex()
+        assert verify(OWNER.public, signature, b"m") == key.accepts(signature, b"m"), (
+            signature.hex()
+        )
     assert key.accepts(good, b"m")
+
+
+def test_both_refuse_an_r_of_small_order_though_the_equation_holds() -> None:
+    public = mixed_order(OWNER.public)
+    for signature, message in small_r_signatures(OWNER):
+        assert not verify(public, signature, message)
+        assert not verifier_ed25519.PublicKey(public).accepts(signature, message)
+
+
+@pytest.mark.parametrize("more", [b',"more":1', b',"data":{}', b',"v":1', b',"":null'])
+def test_both_refuse_a_member_behind_the_last(more: bytes) -> None:
+    raw = LINES[1][9:-172]
+    assert not isinstance(verifier_entries.read_entry(raw), str)
+    twisted_raw = raw[:-1] + more + b"}"
+    assert isinstance(verifier_entries.read_entry(twisted_raw), str)
+    with pytest.raises(MalformedError):
+        strictjson.parse(twisted_raw)
+        _ = parse_entry(twisted_raw, None).data
 
 
 PAYLOADS = {
@@ -180,7 +211,9 @@ HANDS = (OWNER, RUNNER, WRAPPER, REVIEWER, MALLORY)
 def random_ledger(source: random.Random) -> Forge:
     """A ledger by hands that mostly, not always, do what they may."""
     forge = Forge()
-    forge.genesis(OWNER.record(["owner"]), RUNNER.record(["runner"]), WRAPPER.record(["wrapper", "writer"]))
+    forge.genesis(
+        OWNER.record(["owner"]), RUNNER.record(["runner"]), WRAPPER.record(["wrapper", "writer"])
+    )
     if source.random() < 0.1:
         data = twisted(json.loads(forge.lines[0][9:-173])["data"], source)
         forge = Forge()
@@ -249,7 +282,9 @@ def test_both_judge_whole_ledgers_alike(tmp_path: Path) -> None:
         try:
             list(export_lines(path))
         except LedgerError as error:
-            assert errors, f"{number}: refused with {error}, verified\n{b''.join(forge.lines).decode()}"
+            assert errors, (
+                f"{number}: refused with {error}, verified\n{b''.join(forge.lines).decode()}"
+            )
         else:
             taken += 1
             assert not errors, f"{number}: exported, though {found.findings}"
@@ -272,7 +307,11 @@ def test_both_take_every_text_that_the_page_allows_in_a_header(tmp_path: Path) -
     alphabet = [c for c in alphabet if c not in '"\\\x7f']
     for number in range(200):
         subject = "".join(source.choices(alphabet, k=source.randrange(40)))
-        forge.add(OWNER, subject=subject, id="".join(source.choices("!#$%&'()*+,-./:;<=>?@[]^_`{|}~", k=20)) + str(number))
+        forge.add(
+            OWNER,
+            subject=subject,
+            id="".join(source.choices("!#$%&'()*+,-./:;<=>?@[]^_`{|}~", k=20)) + str(number),
+        )
     path = forge.write(tmp_path / "book.jsonl")
     assert verdict(path).findings == ()
     assert b"".join(export_lines(path)) == path.read_bytes()

@@ -13,7 +13,19 @@ import pytest
 from forge import OWNER, RUNNER, VECTORS, verdict
 from fuzzing import mutants
 
-from ledger import Key, Ledger, LedgerError, checkpoint, note, policy, proof, strictjson, tiles, wire, witness
+from ledger import (
+    Key,
+    Ledger,
+    LedgerError,
+    checkpoint,
+    note,
+    policy,
+    proof,
+    strictjson,
+    tiles,
+    wire,
+    witness,
+)
 from ledger.convert import export_lines
 from ledger.entry import parse_entry, parse_line
 from ledger.keyfile import parse_public, public_line
@@ -115,7 +127,9 @@ def test_only_the_documented_error_leaves_a_parser_of_the_verifier(
     corpus: Sequence[bytes], parse: Callable[[bytes], object], error: type[Exception] | tuple[()]
 ) -> None:
     for mutant in mutants(corpus, count=COUNT, seed=2):
-        if parse is verifier_entries.read_entry and not (mutant[:1] == b"{" and mutant[-1:] == b"}"):
+        if parse is verifier_entries.read_entry and not (
+            mutant[:1] == b"{" and mutant[-1:] == b"}"
+        ):
             continue  # framing has seen to that
         try:
             parse(mutant)
@@ -126,7 +140,10 @@ def test_only_the_documented_error_leaves_a_parser_of_the_verifier(
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("fuzz")
-    made = {suffix: history.write(folder / f"a{suffix}").read_bytes() for suffix in (".jsonl", ".sqlite")}
+    made = {
+        suffix: history.write(folder / f"a{suffix}").read_bytes()
+        for suffix in (".jsonl", ".sqlite")
+    }
     return {**made, "golden": (VECTORS / "golden.jsonl").read_bytes()}
 
 

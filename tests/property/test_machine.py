@@ -36,7 +36,7 @@ ROLES = {
 PAYLOADS = st.dictionaries(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False,
-    allow_infinity=False) | st.text("aé\"\\\n\r\u2028\U0001f600", max_size=6),
+    allow_infinity=False) | st.text('aé"\\\n\r\u2028\U0001f600', max_size=6),
     max_size=3,
 )  # fmt: skip
 BATCHES = st.lists(PAYLOADS, min_size=1, max_size=5)
@@ -211,7 +211,9 @@ class LedgerMachine(RuleBasedStateMachine):
         found = verdict(self.path, checkpoints=[self.pinned] if self.pinned else [])
         assert (found.outcome, found.findings) == ("VERIFIED", ())
         states = {key.id: key.state for key in found.reading.keys}
-        assert {key.id for key in self.active} == {k for k, state in states.items() if state == "active"}
+        assert {key.id for key in self.active} == {
+            k for k, state in states.items() if state == "active"
+        }
         assert found.reading.anchored == bool(self.pinned)
 
 
