@@ -16,6 +16,7 @@ from crowd import crowd  # noqa: E402 - the tests' own crowd
 
 
 def main() -> None:
+    """Run the stores that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--appends", type=int, default=500)

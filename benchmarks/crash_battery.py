@@ -37,6 +37,7 @@ def run(suffix: str, kills: int, seed: int, state: Path | None) -> Counter[str]:
 
 
 def main() -> None:
+    """Run the stores that were asked for, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)

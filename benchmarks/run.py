@@ -5,13 +5,15 @@
     python -m benchmarks.run --only verify    one row; may be given several times
     python -m benchmarks.run --write docs/benchmarks.md
 
-The exit code is 0 even where a line falls short: this is a measurement, not a test.
+The exit code is 0 even where a line falls short: this is a measurement, not a test. It is
+3 if something could not be measured; the other rows are printed all the same.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from benchmarks import machine, table
 from benchmarks.bench import Bench, Line
 from benchmarks.rows import ROWS
 
-_USAGE = 64
+_BROKEN, _USAGE = 3, 64
 
 
 def main() -> int:
@@ -44,18 +46,28 @@ def main() -> int:
     _say(f"{conditions['machine']}\nload {conditions['load']:.1f}\n")
     with tempfile.TemporaryDirectory(prefix="ledger-bench-", dir=parent) as folder:
         bench = Bench(Path(folder), options.quick, _say)
-        lines = list(_measure(bench, names))
+        lines, failed = _measure(bench, names)
     print(table.as_json(lines, conditions) if options.json else table.as_markdown(lines))
+    if failed:
+        _say(f"could not be measured: {', '.join(failed)}")
+        return _BROKEN
     if options.write:
         table.write_into(options.write, lines, conditions)
     return 0
 
 
-def _measure(bench: Bench, names: Sequence[str]) -> Iterator[Line]:
+def _measure(bench: Bench, names: Sequence[str]) -> tuple[list[Line], list[str]]:
+    """Return the lines, and the names of the rows that failed."""
+    lines, failed = [], []
     for name in names:
-        for line in ROWS[name](bench):
-            bench.say(table.as_text(line))
-            yield line
+        try:
+            for line in ROWS[name](bench):
+                bench.say(table.as_text(line))
+                lines.append(line)
+        except Exception:  # noqa: BLE001 - an hour of other rows must not be lost with it
+            traceback.print_exc()
+            failed.append(name)
+    return lines, failed
 
 
 def _say(text: str) -> None:

@@ -57,6 +57,7 @@ def battery(suffix: str, scenario: str) -> int:
 
 
 def main() -> int:
+    """Run what was asked for; return 1 if a case failed, 3 if nothing can be traced here."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", choices=["jsonl", "sqlite"])
     parser.add_argument("--scenario", choices=syscalls.SCENARIOS)

@@ -53,14 +53,17 @@ def battery(suffix: str, stride: int, jobs: int) -> int:
             results = pool.starmap(flip_all, parts)
     total = sum((counts for counts, _ in results), collections.Counter())
     failures = [line for _, lines in results for line in lines]
-    print(f"{suffix}: {size} bytes, {sum(total.values())} flips in {time.monotonic() - begun:.0f} s:"
-          f" {dict(sorted(total.items()))}")  # fmt: skip
+    flips, seconds = sum(total.values()), time.monotonic() - begun
+    print(
+        f"{suffix}: {size} bytes, {flips} flips in {seconds:.0f} s: {dict(sorted(total.items()))}"
+    )
     for line in failures[:50]:
         print("   ", line)
     return len(failures)
 
 
 def main() -> int:
+    """Run the stores that were asked for; return 1 if a flip went unnoticed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", choices=["jsonl", "sqlite"])
     parser.add_argument("--stride", type=int, default=1, help="take every N-th byte only")

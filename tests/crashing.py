@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from forge import OWNER, RUNNER, WRAPPER, lines_of, new_book, recoveries, unframe, verdict, walk
+from fuzzing import seeded
 
 from ledger import Event, Ledger, Receipt
 
@@ -31,7 +32,7 @@ def events(source: random.Random) -> list[Event]:
 
 def _child(path: Path, pipe: int, seed: str) -> None:
     """Append until killed."""
-    source = random.Random(seed)
+    source = seeded(seed)
     with Ledger.open(path, key=source.choice((RUNNER, WRAPPER)).key) as book:
         os.write(pipe, b"open\n")
         while True:
@@ -42,7 +43,7 @@ def _child(path: Path, pipe: int, seed: str) -> None:
 
 def killed(path: Path, seed: str) -> list[Receipt]:
     """Start a writer, kill it at a moment that *seed* gives, and return what it acknowledged."""
-    source = random.Random(seed)
+    source = seeded(seed)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -7,14 +7,14 @@ what a crash leaves too.
 """
 
 import json
-import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from forge import compact, digest_of, frame, lines_of, unframe, verdict
+from fuzzing import seeded
 
 from ledger import Ledger
 from projections import PROJECTIONS, project
@@ -88,6 +88,11 @@ class Bench:
             return "the verdict is the same, but the projections are not"
         return None
 
+    def unchanged(self, content: bytes) -> bool:
+        """Whether verdict and projections of *content* are those of the honest ledger."""
+        same = judged(self.put(content)) == self.verdict
+        return same and projections_of(self.copy) == self.projections
+
     def _only_the_last_line_feed(self, content: bytes) -> bool:
         jsonl = self.honest.suffix == ".jsonl"
         return jsonl and content[:-1] == self.content[:-1] and content[-1:] != b"\n"
@@ -100,9 +105,14 @@ class Bench:
         return {seq for seq in seqs if seq + 1 not in lines}
 
 
+def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Cut *items* into pieces of *size*."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
 def masks(offset: int, seed: int) -> tuple[int, int, int]:
     """The flips of one byte: the lowest bit, the highest bit, and one seeded change."""
-    return 0x01, 0x80, random.Random(seed * 1_000_003 + offset).randrange(2, 0x80)
+    return 0x01, 0x80, seeded(seed * 1_000_003 + offset).randrange(2, 0x80)
 
 
 def reframe(line: bytes, **changes: Any) -> bytes:

@@ -193,7 +193,7 @@ def test_a_signer_does_not_sign_another_ledger_under_this_one_s_name(
     twin = tmp_path / f"twin{path.suffix}"
     new_book(twin).close()
     with Ledger.open(path, key=OWNER.key) as book:
-        os.replace(twin, path)
+        twin.replace(path)
         with pytest.raises((BrokenLinkError, StoreError)):
             sign_checkpoint(book, memory=tmp_path / "memory")
 
@@ -221,7 +221,7 @@ def test_a_ledger_replaced_while_it_is_open_is_not_written_to_unseen(
         book.append(event(1))
     with Ledger.open(path, key=RUNNER.key) as book:
         book.append(event(1))
-        os.replace(other, path)
+        other.replace(path)
         for _ in range(2):
             with pytest.raises((BrokenLinkError, StoreError)):
                 book.append(event(2))
@@ -254,7 +254,7 @@ def test_a_jsonl_replaced_while_its_writer_waits_for_the_lock_keeps_every_receip
             waiter.start()
             time.sleep(0.2)
             shutil.copy(path, tmp_path / "copy")
-            os.replace(tmp_path / "copy", path)
+            (tmp_path / "copy").replace(path)
         waiter.join()
     assert walk(path)[receipts[0].seq]["hash"] == receipts[0].hash
 
@@ -268,7 +268,7 @@ def test_a_jsonl_replaced_between_opening_and_locking_is_opened_again(
     def replaced_first(descriptor: int, how: int) -> None:
         """Take the lock just after the file was replaced: the worst moment there is."""
         if (tmp_path / "copy").exists():
-            os.replace(tmp_path / "copy", path)
+            (tmp_path / "copy").replace(path)
         lock(descriptor, how)
 
     with new_book(path, (RUNNER, "runner")) as book:

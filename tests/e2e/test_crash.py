@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of a writer: nothing acknowledged is lost, and what is torn is on record.
+"""SIGKILL at random moments of a writer: nothing acknowledged is lost, all that is torn on record.
 
 This is the quick version; ``benchmarks/crash_battery.py --kills 300`` is the whole.
 """

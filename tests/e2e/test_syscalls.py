@@ -4,12 +4,12 @@ Every call of a JSONL append, and a sample of the others; ``benchmarks/syscall_b
 runs the whole matrix. Skipped, with the reason, where ``strace`` cannot attach.
 """
 
-import random
 from pathlib import Path
 
 import pytest
 import syscalls
 from forge import STORES
+from fuzzing import seeded
 
 SAMPLE = 40
 
@@ -27,7 +27,7 @@ def _suffer_all(folder: Path, suffix: str, scenario: str, sample: int | None) ->
     assert {"openat", "pwrite64", "fdatasync"} <= counts.keys()
     chosen = list(syscalls.faults(counts))
     if sample:
-        chosen = random.Random(f"{suffix} {scenario}").sample(chosen, sample)
+        chosen = seeded(f"{suffix} {scenario}").sample(chosen, sample)
     for number, fault in enumerate(chosen):
         place = folder / str(number)
         place.mkdir()

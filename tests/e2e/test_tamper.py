@@ -5,14 +5,15 @@ once, and the verifier must name each of those entries; ``benchmarks/tamper_batt
 flips each byte of the file alone.
 """
 
-import random
 from pathlib import Path
 
 import history
 import pytest
 from forge import OWNER, STORES, codes, columns, lines_of, verdict, walk, write_sqlite
+from fuzzing import seeded
 from tampering import (
     Bench,
+    batched,
     groups,
     judged,
     line_spans,
@@ -82,8 +83,8 @@ def test_a_sample_of_single_flips_changes_the_verdict_or_nothing(
     benches: dict[str, Bench], suffix: str
 ) -> None:
     bench = benches[suffix]
-    source = random.Random(SEED)
-    for _ in range(400):
+    source = seeded(SEED)
+    for _ in range(200):
         offset = source.randrange(len(bench.content))
         flip = (offset, source.randrange(1, 256))
         assert bench.complaint(bench.flipped([flip])) is None, flip
@@ -103,9 +104,12 @@ def test_the_rest_of_the_sqlite_file_changes_the_verdict_or_nothing(
         assert bench.complaint(bench.flipped(flips)) is None, (start, length)
         covered |= run
     rest = [n for n in range(len(bench.content)) if n not in covered]
-    for offset in rest:
-        flip = bench.flip(offset, SEED)
-        assert bench.complaint(bench.flipped([flip])) is None, flip
+    for chunk in batched(rest, 16):
+        flips = [bench.flip(offset, SEED) for offset in chunk]
+        if bench.unchanged(bench.flipped(flips)):
+            continue  # most of the index: nothing depends on any of them
+        for flip in flips:
+            assert bench.complaint(bench.flipped([flip])) is None, flip
 
 
 @pytest.mark.parametrize("suffix", STORES)

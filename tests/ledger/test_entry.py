@@ -291,7 +291,7 @@ def _line() -> bytes:
 @pytest.mark.parametrize(
     "twist",
     [
-        lambda line: b"",
+        lambda _: b"",
         lambda line: line[:-1],
         lambda line: line + b" ",
         lambda line: b" " + line,
@@ -309,8 +309,8 @@ def _line() -> bytes:
         lambda line: line[:9] + b"[]" + line[-172:],
         lambda line: b'{"entry":{' + line[-172:],
         lambda line: line[-172:],
-        lambda line: b"null}",
-        lambda line: b'{"entry":null}',
+        lambda _: b"null}",
+        lambda _: b'{"entry":null}',
     ],
 )
 def test_a_line_in_any_other_form_is_refused(twist) -> None:  # noqa: ANN001 - a lambda
@@ -333,7 +333,7 @@ def test_a_signature_in_another_base64_of_the_same_bytes_is_refused() -> None:
     """The last character before ``==`` carries four unused bits."""
     line = _line()
     last = line[-5:-4]
-    others = [c for c in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"]
+    others = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     for other in others:
         twisted = line[:-5] + bytes([other]) + line[-4:]
         if bytes([other]) in (b"A", b"Q", b"g", b"w"):

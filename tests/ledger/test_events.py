@@ -53,9 +53,9 @@ def test_no_member_may_be_missing_misspelt_or_of_another_type(event_type: str) -
 
 
 def test_the_message_names_the_member_at_fault() -> None:
+    gate = json.loads(json.dumps(GOOD["gate.checked"]))
+    gate["audit"]["reason"] = 7
     with pytest.raises(MisuseError, match=r"gate\.checked: audit\.reason"):
-        gate = json.loads(json.dumps(GOOD["gate.checked"]))
-        gate["audit"]["reason"] = 7
         check("gate.checked", gate)
     with pytest.raises(MisuseError, match="data"):
         check("run.finished", [])

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from forge import MALLORY, OWNER, WEAK_KEYS, mixed_order
+from curve import WEAK_KEYS, mixed_order
+from forge import MALLORY, OWNER
 
 from ledger import Key, KeyFileError
 from ledger.keyfile import fingerprint, parse_public, public_line

@@ -176,9 +176,13 @@ class Breaking(Ledger):
 def test_an_error_that_nobody_foresaw_leaves_nobody_waiting(path: Path) -> None:
     with Breaking.open(path, key=RUNNER.key) as book:
         recorder = Recorder(book, linger=60, capacity=2)
-        with pytest.raises(StoreError, match="unforeseen"):
+
+        def record_many() -> None:
             for number in range(10):
                 recorder.record("x.step", "run/1", {"n": number})
+
+        with pytest.raises(StoreError, match="unforeseen"):
+            record_many()
         with pytest.raises(StoreError):
             recorder.flush()
         with pytest.raises(StoreError):
@@ -186,10 +190,13 @@ def test_an_error_that_nobody_foresaw_leaves_nobody_waiting(path: Path) -> None:
 
 
 def test_what_was_recorded_is_kept_when_the_block_raises(path: Path) -> None:
-    with Ledger.open(path, key=RUNNER.key) as book:
-        with pytest.raises(ZeroDivisionError), Recorder(book, linger=60) as recorder:
+    def record_and_raise(book: Ledger) -> None:
+        with Recorder(book, linger=60) as recorder:
             recorder.record("x.step", "run/1", {"n": 1})
             raise ZeroDivisionError
+
+    with Ledger.open(path, key=RUNNER.key) as book, pytest.raises(ZeroDivisionError):
+        record_and_raise(book)
     assert numbers(path) == [1]
 
 

@@ -1,4 +1,4 @@
-"""What every store owes the ledger (``stores/base.py``), and conversion between stores (section 7)."""
+"""What every store owes the ledger (``stores/base.py``), and conversion between stores."""
 
 import os
 import resource
@@ -84,9 +84,14 @@ def test_what_was_appended_is_there_when_the_block_has_ended_well(path: Path, st
 def test_nothing_of_it_is_there_when_the_block_has_ended_badly(path: Path, store: Store) -> None:
     """Before ``append``; what a JSONL append has written stays, and is a valid continuation."""
     lines = lines_of(path)
-    with pytest.raises(RuntimeError), store.exclusive() as session:
-        list(session.tail(0))
-        raise RuntimeError
+
+    def break_off() -> None:
+        with store.exclusive() as session:
+            list(session.tail(0))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
     assert lines_of(path) == lines
     with store.exclusive() as session:
         assert next(session.tail(4)) == unframe(lines[3][:-1])

@@ -11,23 +11,9 @@ from pathlib import Path
 
 import history
 import pytest
-from forge import (
-    MALLORY,
-    OWNER,
-    REVIEWER,
-    RUNNER,
-    VECTORS,
-    WEAK_KEYS,
-    WRAPPER,
-    Forge,
-    Signer,
-    compact,
-    entry_bytes,
-    mixed_order,
-    small_r_signatures,
-    verdict,
-)
-from fuzzing import mutants, twisted
+from curve import WEAK_KEYS, mixed_order, small_r_signatures
+from forge import MALLORY, OWNER, REVIEWER, RUNNER, VECTORS, WRAPPER, Forge, Signer, compact, entry_bytes, verdict
+from fuzzing import mutants, seeded, twisted
 
 from ledger import LedgerError, MisuseError, events, strictjson
 from ledger.convert import export_lines
@@ -86,9 +72,9 @@ def test_both_read_the_same_entries() -> None:
             assert theirs.seq > 2**53 - 1, mutant  # out of range is never the expected seq
         else:
             taken += 1
-            assert (ours.seq, ours.id.encode(), ours.key, ours.signed, ours.type, ours.subject, ours.data) == (
-                theirs.seq, theirs.id, theirs.key, theirs.signed, theirs.type, theirs.subject, theirs.data,
-            )  # fmt: skip
+            assert ours.id.encode() == theirs.id
+            for name in ("seq", "key", "signed", "type", "subject", "data"):
+                assert getattr(ours, name) == getattr(theirs, name)
     assert taken > 50
 
 
@@ -108,24 +94,25 @@ def test_both_take_lines_apart_alike() -> None:
 
 
 def test_both_know_the_same_weak_keys() -> None:
-    source = random.Random(14)
+    source = seeded(14)
     honest = [Signer(str(n), source.randbytes(32)).public for n in range(20)]
-    for public in [*[key for key in WEAK_KEYS.values() if len(key) == 32], *honest]:
-        for _ in range(3):
-            try:
-                check_public(public)
-            except WeakKeyError:
-                ours = True
-            else:
-                ours = False
-            assert ours == verifier_ed25519.is_weak(public), public.hex()
-            changed = bytearray(public)
-            changed[source.randrange(32)] ^= 1 << source.randrange(8)
-            public = bytes(changed)
+    publics = [*[key for key in WEAK_KEYS.values() if len(key) == 32], *honest]
+    for public in list(publics):
+        changed = bytearray(public)
+        changed[source.randrange(32)] ^= 1 << source.randrange(8)
+        publics.append(bytes(changed))
+    for public in publics:
+        try:
+            check_public(public)
+        except WeakKeyError:
+            ours = True
+        else:
+            ours = False
+        assert ours == verifier_ed25519.is_weak(public), public.hex()
 
 
 def test_both_judge_signatures_alike() -> None:
-    source = random.Random(15)
+    source = seeded(15)
     key = verifier_ed25519.PublicKey(OWNER.public)
     good = OWNER.private.sign(b"m")
     edges = [
@@ -160,9 +147,12 @@ def test_both_refuse_a_member_behind_the_last(more: bytes) -> None:
     assert not isinstance(verifier_entries.read_entry(raw), str)
     twisted_raw = raw[:-1] + more + b"}"
     assert isinstance(verifier_entries.read_entry(twisted_raw), str)
-    with pytest.raises(MalformedError):
+    try:
         strictjson.parse(twisted_raw)
         _ = parse_entry(twisted_raw, None).data
+    except MalformedError:
+        return
+    pytest.fail("the writer takes a twelfth member")
 
 
 PAYLOADS = {
@@ -173,11 +163,11 @@ PAYLOADS = {
     "fault.injected": {"iter": 3, "kind": "random", "fraction": 0.5},
     "run.finished": {"iters": 4, "final_loss": "Infinity"},
     "run.closed": {"status": "success", "exit_code": 0, "signal": None, "wall_s": 1},
-    "artifact.recorded": {"path": "a.json", "sha256": "0" * 64, "bytes": 1, "media_type": "application/json",
+    "artifact.recorded": {"path": "a.json", "sha256": "0" * 64, "bytes": 1, "media_type": "a/b",
                           "projection": None, "at": None},
     "blob.erased": {"sha256": "0" * 64, "reason": "asked for"},
-    "ledger.recovered": {"side_file": "a", "sha256": "0" * 64, "bytes": 1, "entries": 1, "hashes": ["0" * 64],
-                         "part": 1, "parts": 1},
+    "ledger.recovered": {"side_file": "a", "sha256": "0" * 64, "bytes": 1, "entries": 1,
+                         "hashes": ["0" * 64], "part": 1, "parts": 1},
 }  # fmt: skip
 
 
@@ -185,7 +175,7 @@ PAYLOADS = {
 def test_both_judge_payloads_alike(event_type: str) -> None:
     """pydantic on the one side, an evaluator of the published schemas on the other."""
     theirs = verifier_schema.load_schemas()[event_type]
-    source = random.Random(16)
+    source = seeded(16)
     taken = 0
     for _ in range(800):
         payload = twisted(PAYLOADS[event_type], source)
@@ -266,7 +256,7 @@ def _whims(source: random.Random) -> dict[str, object]:
 
 def test_both_judge_whole_ledgers_alike(tmp_path: Path) -> None:
     """An exporter refuses a ledger with findings, and none without (the story's aside)."""
-    source = random.Random(17)
+    source = seeded(17)
     path = tmp_path / "book.jsonl"
     taken = 0
     for number in range(300):
@@ -276,19 +266,22 @@ def test_both_judge_whole_ledgers_alike(tmp_path: Path) -> None:
         errors = {
             f.code
             for f in found.findings
-            if f.severity == "error" and f.code not in ("event.order",)
+            if f.severity == "error"
+            and f.code != "event.order"
             and not (f.code == "event.schema" and _story(forge, f.seq))
-        }  # fmt: skip
-        try:
-            list(export_lines(path))
-        except LedgerError as error:
-            assert errors, (
-                f"{number}: refused with {error}, verified\n{b''.join(forge.lines).decode()}"
-            )
-        else:
-            taken += 1
-            assert not errors, f"{number}: exported, though {found.findings}"
+        }
+        refused = _refused(path)
+        taken += refused is None
+        assert (refused is not None) == bool(errors), f"{number}: {refused} and {found.findings}"
     assert 20 < taken < 280
+
+
+def _refused(path: Path) -> LedgerError | None:
+    try:
+        list(export_lines(path))
+    except LedgerError as error:
+        return error
+    return None
 
 
 def _story(forge: Forge, seq: int | None) -> bool:
@@ -300,7 +293,7 @@ def _story(forge: Forge, seq: int | None) -> bool:
 
 
 def test_both_take_every_text_that_the_page_allows_in_a_header(tmp_path: Path) -> None:
-    source = random.Random(18)
+    source = seeded(18)
     forge = Forge()
     forge.genesis()
     alphabet = [chr(n) for n in range(0x20, 0x2000, 37)] + list("\u2028\u202e\ufeff\U0001f600/'<>&")

@@ -6,6 +6,7 @@ and from ``verifier/`` a finding, or its own documented exception.
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import history
@@ -45,6 +46,7 @@ BAD_LINES = [
 ]
 ENTRIES = [parse_line(line)[0] for line in LINES]
 GOLDEN = json.loads((VECTORS / "golden.json").read_text())
+LEDGER_ID = GOLDEN["ledger"]
 NOTES = [GOLDEN["checkpoint"].encode(), GOLDEN["checkpoint_at_5"].encode()]
 
 
@@ -79,7 +81,7 @@ LEDGER_PARSERS: dict[str, tuple[Sequence[bytes], Callable[[bytes], object]]] = {
     "signature line": (C2SP, note.parse_signature),
     "vkey": (C2SP, lambda raw: note.parse_vkey(raw.decode("latin-1"))),
     "checkpoint": (C2SP, checkpoint.parse_checkpoint),
-    "ledger checkpoint": (C2SP, lambda raw: checkpoint.parse_ledger_checkpoint(raw, GOLDEN["ledger"])),
+    "ledger checkpoint": (C2SP, lambda raw: checkpoint.parse_ledger_checkpoint(raw, LEDGER_ID)),
     "proof": (C2SP, proof.parse_proof),
     "policy": (C2SP, policy.parse_policy),
     "witness request": (C2SP, witness.parse_request),
@@ -115,26 +117,24 @@ def test_only_our_own_error_leaves_a_parser_of_the_ledger(name: str) -> None:
     ("corpus", "parse", "error"),
     [
         ([*ENTRIES, *BAD_LINES], verifier_json.parse, verifier_json.NotStrictJson),
-        ([*ENTRIES, *BAD_LINES], verifier_json.viable, ()),
-        (ENTRIES, verifier_entries.read_entry, ()),
-        ([*LINES, *BAD_LINES], verifier_lines.frame, ()),
-        ([*LINES, *BAD_LINES], verifier_lines.could_be_torn, ()),
+        ([*ENTRIES, *BAD_LINES], verifier_json.viable, None),
+        (ENTRIES, verifier_entries.read_entry, None),
+        ([*LINES, *BAD_LINES], verifier_lines.frame, None),
+        ([*LINES, *BAD_LINES], verifier_lines.could_be_torn, None),
         (C2SP, verifier_notes.parse_checkpoint, verifier_notes.MalformedNote),
     ],
     ids=["strictjson", "viable", "entry", "frame", "torn", "notes"],
 )
 def test_only_the_documented_error_leaves_a_parser_of_the_verifier(
-    corpus: Sequence[bytes], parse: Callable[[bytes], object], error: type[Exception] | tuple[()]
+    corpus: Sequence[bytes], parse: Callable[[bytes], object], error: type[Exception] | None
 ) -> None:
     for mutant in mutants(corpus, count=COUNT, seed=2):
         if parse is verifier_entries.read_entry and not (
             mutant[:1] == b"{" and mutant[-1:] == b"}"
         ):
             continue  # framing has seen to that
-        try:
+        with suppress(*([error] if error else [])):
             parse(mutant)
-        except error:
-            pass
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +173,9 @@ def test_a_mangled_ledger_is_a_verdict_and_never_a_crash(
 def test_a_writer_never_signs_on_a_mangled_ledger_what_a_verifier_refutes(
     honest: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """Whatever the file was turned into: after an append the writer was content with, so is the verifier.
+    """A file whose end was mangled: if the writer goes on, the verifier has nothing new to say.
 
-    Not for signatures deep in the file, which only a thorough reading checks.
+    Signatures and JSON deep in the file are left out: only a thorough reading checks them.
     """
     path = tmp_path / "mangled.jsonl"
     appended = 0
@@ -207,10 +207,8 @@ def test_only_our_own_error_leaves_a_key_file(tmp_path: Path) -> None:
     corpus = [path.read_bytes(), path.with_name("key.pub").read_bytes()]
     for mutant in mutants(corpus, count=400, seed=5):
         path.write_bytes(mutant)
-        try:
+        with suppress(LedgerError):
             Key.from_file(path)
-        except LedgerError:
-            pass
 
 
 def test_no_mangled_checkpoint_anchors_a_ledger(tmp_path: Path) -> None:
@@ -227,7 +225,5 @@ def test_no_mangled_checkpoint_anchors_a_ledger(tmp_path: Path) -> None:
         if found.reading.anchored:
             assert pinned.split(b"\n\n")[0] == mutant.split(b"\n\n")[0]
     for mutant in mutants([proved], count=COUNT, seed=7):
-        try:
+        with suppress(LedgerError):
             proof.parse_proof(mutant)
-        except LedgerError:
-            pass
