@@ -1,6 +1,7 @@
 """Measure whole processes: their time on the clock, on the CPU, and their memory."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MEGABYTE = 1_000_000
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_STATUS = re.compile(r"(VmRSS|VmHWM):\s+([0-9]+) kB")
 _PATIENCE = 3600  # seconds; a process that hangs must not hang the table
 
 
@@ -20,8 +21,8 @@ class Spent:
     """What a process and those it waited for used.
 
     ``peak`` is the largest sum of resident memory over the processes alive at one
-    moment (0 if it was not sampled; pages that forked processes share count in each),
-    ``largest`` the peak of the largest single one, as the kernel keeps it.
+    moment (pages that forked processes share count in each), ``largest`` the peak of the
+    largest single one, as the kernel keeps it; both are 0 if nobody looked.
     """
 
     wall: float
@@ -45,7 +46,7 @@ def run(command: Sequence[str], *, sample: float | None = None) -> Spent:
     begun = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:  # a pipe that nobody reads could fill up
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output)
-        peak = _watch(process.pid, sample) if sample else 0
+        peak, largest = _watch(process.pid, sample) if sample else (0, 0)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begun
         output.seek(0)
@@ -53,28 +54,36 @@ def run(command: Sequence[str], *, sample: float | None = None) -> Spent:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} exited {process.returncode}: {text[-2000:]}")
-    largest = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Spent(wall, usage.ru_utime + usage.ru_stime, peak, largest, text)
 
 
-def _watch(pid: int, pause: float) -> int:
-    """Return the greatest sum of resident memory seen until the process ends."""
-    peak = 0
+def _watch(pid: int, pause: float) -> tuple[int, int]:
+    """Return the greatest sum of resident memory until the process ends, and the largest part.
+
+    ``ru_maxrss`` would not do for the part: a process inherits it from the one that started
+    it, which is us.
+    """
+    peak = largest = 0
     deadline = time.monotonic() + _PATIENCE
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        peak = max(peak, _resident(pid))
+        sizes = _resident(pid)
+        peak = max(peak, sum(now for now, _ in sizes))
+        largest = max(largest, *(most for _, most in sizes), 0)
         if time.monotonic() > deadline:
             os.kill(pid, 9)
         time.sleep(pause)
-    return peak
+    return peak, largest
 
 
-def _resident(pid: int) -> int:
-    """Return the resident memory of a process and all below it; 0 for one that has just gone."""
+def _resident(pid: int) -> list[tuple[int, int]]:
+    """Return the memory, now and at most, of a process and all below it that are still there."""
     try:
-        own = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+        fields = dict(_STATUS.findall(Path(f"/proc/{pid}/status").read_text()))
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
         children = [child for task in tasks for child in (task / "children").read_text().split()]
     except OSError:
-        return 0
-    return own + sum(_resident(int(child)) for child in children)
+        return []
+    sizes = [(int(fields.get("VmRSS", 0)) * 1024, int(fields.get("VmHWM", 0)) * 1024)]
+    for child in children:
+        sizes += _resident(int(child))
+    return sizes

@@ -169,7 +169,9 @@ class Ledger:
                 for row in self._store.rows(self._reader.head.size):
                     self._reader.take(row)
             if self.size == 0:
-                raise MalformedError(f"{self.path} holds no entry: a ledger begins with ledger.created")
+                raise MalformedError(
+                    f"{self.path} holds no entry: a ledger begins with ledger.created"
+                )
             return self.head
 
     @contextmanager

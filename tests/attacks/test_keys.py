@@ -1,10 +1,7 @@
 """Attacks through keys that are borrowed, out, or of the wrong hand (``threats.md``)."""
 
 import base64
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from forge import (
@@ -13,14 +10,10 @@ from forge import (
     REVIEWER,
     RUNNER,
     STORES,
-    VECTORS,
     WRAPPER,
     Forge,
     append_foreign,
     codes,
-    digest_of,
-    entry_bytes,
-    frame,
     lines_of,
     new_book,
     verdict,
@@ -36,7 +29,7 @@ from ledger import (
     MalformedError,
     MisuseError,
 )
-from ledger.ed25519 import WeakKeyError, check_public, verify
+
 
 @pytest.fixture(params=STORES)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:

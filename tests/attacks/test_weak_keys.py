@@ -18,20 +18,15 @@ from curve import (
     multiply_point,
 )
 from forge import (
-    MALLORY,
     OWNER,
-    REVIEWER,
     RUNNER,
     STORES,
     VECTORS,
     WRAPPER,
     Forge,
-    append_foreign,
-    codes,
     digest_of,
     entry_bytes,
     frame,
-    lines_of,
     new_book,
     verdict,
     walk,
@@ -39,12 +34,9 @@ from forge import (
 
 from ledger import (
     Event,
-    Key,
-    KeyRefusedError,
     Ledger,
     LedgerError,
     MalformedError,
-    MisuseError,
 )
 from ledger.ed25519 import WeakKeyError, check_public, verify
 

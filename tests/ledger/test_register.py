@@ -52,7 +52,7 @@ def test_a_pattern_of_section_5_is_taken(pattern: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     ["", "**", "gate*", "gate.", ".*", "*.gate", "gate.*.x", "g.**", "Gate.*", "gate", "a..*",
-     "gate.* ",
+     "gate.* ", "x." + "a" * 127,
      "gate.*\n", "ga[t]e.x", "1.x", 7, None, ["*"]],
 )  # fmt: skip
 def test_a_pattern_of_another_form_is_refused(pattern: object) -> None:

@@ -252,6 +252,24 @@ def test_a_torn_ledger_is_not_carried_over(tmp_path: Path) -> None:
     assert not (tmp_path / "there.jsonl").exists()
 
 
+@pytest.mark.parametrize(("since", "refused"), [(2, True), (3, True), (4, False)])
+def test_an_entry_by_a_key_that_is_compromised_since_then_is_not_carried_over(
+    tmp_path: Path,
+    since: int,
+    refused: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    path = tmp_path / "book.jsonl"
+    with new_book(path, (RUNNER, "runner")) as owner, Ledger.open(path, key=RUNNER.key) as book:
+        book.append_batch([Event("x.a", "", {})] * 2)  # entries 2 and 3
+        owner.append(Event("x.a", "", {}))
+        owner.revoke(RUNNER.id, reason="stolen", compromised_since=since)
+    if refused:
+        with pytest.raises(MalformedError, match="compromised"):
+            convert(path, tmp_path / "there.sqlite")
+    else:
+        assert convert(path, tmp_path / "there.sqlite") == 6
+
+
 def test_conversion_onto_an_existing_file_leaves_it_alone(tmp_path: Path) -> None:
     honest = history.write(tmp_path / "honest.jsonl")
     (tmp_path / "there.sqlite").write_bytes(b"mine")

@@ -12,7 +12,19 @@ from pathlib import Path
 import history
 import pytest
 from curve import WEAK_KEYS, mixed_order, small_r_signatures
-from forge import MALLORY, OWNER, REVIEWER, RUNNER, VECTORS, WRAPPER, Forge, Signer, compact, entry_bytes, verdict
+from forge import (
+    MALLORY,
+    OWNER,
+    REVIEWER,
+    RUNNER,
+    VECTORS,
+    WRAPPER,
+    Forge,
+    Signer,
+    compact,
+    entry_bytes,
+    verdict,
+)
 from fuzzing import mutants, seeded, twisted
 
 from ledger import LedgerError, MisuseError, events, strictjson
