@@ -176,7 +176,8 @@ def test_an_entry_whose_signature_covers_another_payload_type_is_refused(tmp_pat
     forge.genesis()
     raw = entry_bytes(
         v=1, ledger=forge.ledger, seq=1, prev=forge.prev, id="a",
-        time="2026-01-15T10:00:00.000000Z", key=OWNER.id, signed=True, type="x.a", subject="", data={},
+        time="2026-01-15T10:00:00.000000Z", key=OWNER.id, signed=True, type="x.a",
+        subject="", data={},
     )  # fmt: skip
     other = b"DSSEv1 16 application/json %d " % len(raw) + raw
     forge.lines.append(frame(raw, digest_of(raw), OWNER.private.sign(other)))
