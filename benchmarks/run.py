@@ -1,6 +1,6 @@
 """Measure every row and print the table.
 
-    python -m benchmarks.run                  full size, about half an hour
+    python -m benchmarks.run                  full size, 10 to 15 minutes on a quiet machine
     python -m benchmarks.run --quick          small, a few minutes
     python -m benchmarks.run --only verify    one row; may be given several times
     python -m benchmarks.run --write docs/benchmarks.md

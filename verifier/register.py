@@ -81,7 +81,7 @@ class Register:
 
     def __init__(self) -> None:
         """Start without any."""
-        self.roles: dict[str, tuple[str, ...]] = {}
+        self.roles: dict[str, frozenset[str]] = {}
         self.keys: dict[str, Key] = {}
         self.version = 0  # grows with every change, so that others may cache what is allowed
         self._names: set[str] = set()
@@ -100,11 +100,10 @@ class Register:
         return "key.role"
 
     def _allows(self, role: str, event_type: str) -> bool:
-        return any(
-            pattern in ("*", event_type)
-            or (pattern.endswith(".*") and event_type.startswith(pattern[:-1]))
-            for pattern in self.roles.get(role, ())
-        )
+        # Looked up, not searched: a hostile role may have thousands of patterns.
+        parts = event_type.split(".")
+        prefixes = (".".join(parts[:length]) + ".*" for length in range(1, len(parts)))
+        return not self.roles.get(role, frozenset()).isdisjoint({"*", event_type, *prefixes})
 
     def has_role(self, key_id: str, *roles: str) -> bool:
         """Tell whether *key_id* may sign now and bears one of *roles*."""
@@ -230,7 +229,7 @@ def _read_roles(register: Register, roles: object, genesis: Genesis) -> None:
         return
     for role, patterns in roles.items():
         if isinstance(patterns, list) and all(_is_pattern(p) for p in patterns):
-            register.roles[role] = tuple(patterns)
+            register.roles[role] = frozenset(patterns)
         else:
             genesis.faults.append("a role has patterns of another form")
     if roles.get(OWNER) != ["*"]:
