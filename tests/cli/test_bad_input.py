@@ -135,7 +135,7 @@ def test_what_is_no_ledger_is_refused(suffix: str, key: Key, tmp_path: Path) -> 
 def test_an_empty_file_is_no_ledger(key: Key, tmp_path: Path) -> None:
     del key
     (tmp_path / "empty.jsonl").touch()
-    refused(shell("log", tmp_path / "empty.jsonl"), 2, "is empty")
+    refused(shell("log", tmp_path / "empty.jsonl"), 2, "holds no entry")
 
 
 def test_a_newer_version_is_named(book: Path, tmp_path: Path) -> None:
