@@ -72,9 +72,10 @@ _FAMILIES = {
     "run": "One execution of training. The subject of all `run.*`, `metric.*`, `gate.*`, `fault.*`"
     " and `artifact.*` events of a run is `run/<run id>`.",
     "metric": "What the runner measured.",
-    "gate": "What the training gate decided, with the counts from which it can be decided again.",
+    "gate": "What the training gate decided; how it can be decided again is in [gate](gate.md).",
     "fault": "What the runner did to its own input, on purpose.",
     "artifact": "The files that a run left.",
+    "governance": "What people decide about a run. The subject is `run/<run id>`.",
 }
 
 
@@ -206,23 +207,37 @@ def _rows(
     for name, form in schema.get("properties", {}).items():
         optional = "" if name in required else "optional"
         yield f"| `{prefix}{name}` | {_form(form, inner)} | {optional} |"
-        place, deeper = _object(f"{prefix}{name}", form)
-        if deeper:
+        found = [each for each in _objects(f"{prefix}{name}", form) if "type" in inner[each[1]]]
+        found = [each for each in found if inner[each[1]]["type"] == "object"]
+        for place, deeper in found:
+            if len(found) > 1:
+                yield f"| *`{place}` as {_words(deeper)}* | | |"
             yield from _rows(f"{place}.", inner[deeper], inner)
 
 
-def _object(place: str, form: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the definition that a member, its items or its values have, if any."""
+def _objects(place: str, form: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the definitions that a member, its items or its values may have, if any."""
+    if "anyOf" in form:
+        return [each for option in form["anyOf"] for each in _objects(place, option)]
     if "items" in form:
-        return _object(f"{place}[]", form["items"])
+        return _objects(f"{place}[]", form["items"])
     if isinstance(form.get("additionalProperties"), dict):
-        return _object(f"{place}.*", form["additionalProperties"])
-    return place, str(form.get("$ref", "")).rpartition("/")[2]
+        return _objects(f"{place}.*", form["additionalProperties"])
+    return [(place, form["$ref"].rpartition("/")[2])] if "$ref" in form else []
+
+
+def _words(name: str) -> str:
+    """Return the words of a model's name.
+
+    >>> _words("ForecastPlan")
+    'forecast plan'
+    """
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
 
 
 def _form(form: Mapping[str, Any], inner: Mapping[str, Mapping[str, Any]]) -> str:
     if "anyOf" in form:
-        return " or ".join(_form(each, inner) for each in form["anyOf"])
+        return " or ".join(dict.fromkeys(_form(each, inner) for each in form["anyOf"]))
     if "enum" in form:
         return ", ".join(f"`{value}`" for value in form["enum"])
     if "const" in form:

@@ -15,6 +15,9 @@ DEFAULT_ROLES: Mapping[str, Sequence[str]] = {
     "runner": [
         "run.planned",
         "run.finished",
+        "run.rank",
+        "run.resumed",
+        "run.saved",
         "metric.*",
         "gate.*",
         "fault.*",

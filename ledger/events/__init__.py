@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ledger.errors import MisuseError
-from ledger.events import ledger_family, run
+from ledger.events import governance, ledger_family, run
 from ledger.events.base import Payload
 
 __all__ = ["MODELS", "Payload", "check", "json_schemas"]
@@ -24,12 +24,18 @@ MODELS: dict[str, type[Payload]] = {
     "blob.erased": ledger_family.BlobErased,
     "run.opened": run.RunOpened,
     "run.planned": run.RunPlanned,
+    "run.resumed": run.RunResumed,
+    "run.saved": run.RunSaved,
+    "run.rank": run.RunRank,
     "run.finished": run.RunFinished,
     "run.closed": run.RunClosed,
     "metric.observed": run.MetricObserved,
     "gate.checked": run.GateChecked,
+    "gate.anchored": run.GateAnchored,
     "fault.injected": run.FaultInjected,
     "artifact.recorded": run.ArtifactRecorded,
+    "governance.judged": governance.GovernanceJudged,
+    "governance.cleared": governance.GovernanceCleared,
 }
 
 
