@@ -124,20 +124,17 @@ def _ids(spec: Spec, rng: random.Random) -> Iterator[str]:
 
 
 def _drafts(spec: Spec, rng: random.Random) -> Iterator[Draft]:
-    """Yield the events behind entry 0; those of a run of our own have to tell its whole story."""
-    opening, closing, maker = payload.OPENING, payload.CLOSING, payload.gate_checked
-    if spec.kind == payload.KIND:
-        opening, closing, maker = (), (), payload.data_of
-    for kind, data in opening:
-        yield Draft(kind, payload.SUBJECT, encode(data), None)
+    """Yield the events behind entry 0."""
+    if spec.kind != payload.KIND:
+        for kind, data in payload.run_of(spec.entries - 1):
+            yield Draft(kind, payload.SUBJECT, encode(data), None)
+        return
     start = b'{"iter":0'
     # All but the first member comes from a pool, to save time.
-    pool = [encode(maker(0, rng)).removeprefix(start) for _ in range(_POOL)]
-    for number in range(1, spec.entries - len(opening) - len(closing)):
+    pool = [encode(payload.data_of(0, rng)).removeprefix(start) for _ in range(_POOL)]
+    for number in range(1, spec.entries):
         text = b'{"iter":%d%b' % (number, pool[number % _POOL])
         yield Draft(spec.kind, payload.SUBJECT, text, None)
-    for kind, data in closing:
-        yield Draft(kind, payload.SUBJECT, encode(data), None)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from ledger import Event
 
 SUBJECT = "run/0192f0c1-7e4b-7c3a-9d51-2f6b8e0a4c17"
 KIND = "x.gate"
+_WITHOUT_REFERENCE = 2  # windows, at the beginning of a run
 
 
 def data_of(iteration: int, rng: random.Random) -> dict[str, Any]:
@@ -86,7 +87,7 @@ OPENING: Told = (
             "gate": {
                 "preset": "bench",
                 "policy": "persistence",
-                "window": 16,
+                "window": 1,
                 "metric_interval": 1,
                 "warmup": 0,
                 "bins": 8,
@@ -94,7 +95,7 @@ OPENING: Told = (
                 "weights": {"eff_dim": 1.0, "var_out_k": 1.0},
                 "epsilon": 0.25,
                 "persistence": 2,
-                "min_evidence": 16,
+                "min_evidence": 2,
             },
             "max_iters": 10_000_000,
             "seed": 1,
@@ -106,7 +107,47 @@ OPENING: Told = (
 """What a run records before its first gate check."""
 
 CLOSING: Told = (
-    ("run.finished", {"iters": 10_000_000, "final_loss": 1.5}),
     ("run.closed", {"status": "success", "exit_code": 0, "signal": None, "wall_s": 1.0}),
 )
-"""What a run records at its end."""
+"""What the wrapper records at its end."""
+
+
+def run_of(events: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield so many events of a run that verifies: metrics and a gate check by turns.
+
+    The window is one observation, and all of them are alike, so that what the gate gives is
+    known: docs/reference/gate.md, section 4.
+    """
+    yield from OPENING
+    body = events - len(OPENING) - len(CLOSING) - 1
+    for number in range(body):
+        if number % 2 == 0:
+            values = {"eff_dim": 31.270843521, "var_out_k": 0.6182339870, "loss": 2.718281828}
+            yield "metric.observed", {"iter": number // 2, "values": values}
+        else:
+            yield "gate.checked", _check(number // 2 + 1)
+    yield "run.finished", {"iters": body // 2, "final_loss": 1.5}
+    yield from CLOSING
+
+
+def _check(iteration: int) -> dict[str, Any]:
+    skipped = iteration <= _WITHOUT_REFERENCE
+    counts = {"eff_dim": [0, 0, 0, 1, 0, 0, 0, 0], "var_out_k": [0, 0, 0, 0, 1, 0, 0, 0]}
+    return {
+        "iter": iteration,
+        "decision": "skip" if skipped else "pass",
+        "audit": {
+            "evaluated": not skipped,
+            "reason": "insufficient_evidence" if skipped else "pass",
+            "policy": "persistence",
+            "worst_DW": None if skipped else 0.0,
+            "eps_eff": None if skipped else 0.25,
+            "per_metric_tv": {} if skipped else dict.fromkeys(counts, 0.0),
+            "evidence_total": 0 if skipped else len(counts),
+            "min_evidence": 2,
+        },
+        "evidence": {
+            name: {"reference": [0] * 8 if skipped else of, "recent": of}
+            for name, of in counts.items()
+        },
+    }

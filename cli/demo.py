@@ -21,6 +21,7 @@ from ledger.stores.files import write_durably
 from verifier.verdict import Verdict
 
 CORRUPT = "random@240"
+_PRESET = "demo_v0"
 _MOST = 1000
 
 
@@ -78,6 +79,7 @@ class Demo:
             arguments=tuple(arguments),
             outdir=self.folder / "run",
             name="demo",
+            gate_preset=_PRESET,
             stdout=2 if self.quiet else 1,
         )
         done = running.run(wanted, key_file)

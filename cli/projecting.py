@@ -11,14 +11,19 @@ from cli.render import columns
 from ledger.errors import MisuseError, StoreError
 from ledger.ledger import Ledger
 from ledger.stores.files import write_durably
-from projections import PROJECTIONS, write_database
+from projections import CAPSULE_FILES, PROJECTIONS, make, write_database
 from projections import project as fold
 
 DATABASE = "sqlite"
 ALL = "all"
+CAPSULE = "capsule"
 _MAIN = {
     "results": "results.json",
     "summary": "results_summary.json",
+    "run_config": "run_config_resolved.json",
+    "governance": "governance_log.jsonl",
+    "judgement": "manual_judgement.json",
+    "calibration": "calibration.csv",
     "report": "report.md",
     "timeline": "timeline.txt",
     "window_signature": "window_signature.json",
@@ -26,25 +31,59 @@ _MAIN = {
 """The file that goes to stdout, of a projection that makes several."""
 
 
-def project(path: Path, name: str, *, at: int | None = None) -> dict[str, bytes]:
-    """Return the files of a projection.
+_GOES_ON = frozenset({"governance", "judgement"})
+"""Projections that people add to after the run closed: their files are of all events."""
+
+
+def project(
+    path: Path, name: str, *, at: int | None = None, outdir: str | None = None
+) -> dict[str, bytes]:
+    """Return the files of a projection, bound to *outdir* where a file names its place.
 
     Raises:
         MisuseError: There is no such projection, or the ledger is shorter than *at*.
     """
     with Ledger.open(path) as book:
-        return files_of(book, _named(name), at=at)
+        return files_of(book, _named(name), at=at, outdir=outdir)
 
 
-def files_of(book: Ledger, names: list[str], *, at: int | None = None) -> dict[str, bytes]:
+def files_of(
+    book: Ledger, names: list[str], *, at: int | None = None, outdir: str | None = None
+) -> dict[str, bytes]:
     """Return the files of several projections, folded in one pass."""
-    return fold([PROJECTIONS[name]() for name in names], book.entries(), at=at)
+    return fold([make(name, outdir) for name in names], book.entries(), at=at)
 
 
 def capsule_files(book: Ledger, outdir: Path) -> Mapping[str, bytes]:
     """Return the projected files of a run directory; what ``ledger run`` finishes with."""
     del outdir
     return files_of(book, [*PROJECTIONS])
+
+
+def place_of(path: Path, outdir: str) -> Path:
+    """Return where a capsule of the ledger at *path* may be written a second time.
+
+    Raises:
+        MisuseError: It is the capsule itself, whose files are on record as they are.
+    """
+    place = Path(outdir).absolute()
+    own = path if path.is_dir() else path.parent
+    if place.resolve() == own.resolve():
+        raise MisuseError(f"{outdir} is the capsule itself: choose another directory")
+    return place
+
+
+def deliver_capsule(files: dict[str, bytes], place: Path) -> Output:
+    """Write all contract files into *place*.
+
+    Raises:
+        MisuseError: It holds one that this capsule does not have.
+        StoreError: The disk refused.
+    """
+    stray = [name for name in CAPSULE_FILES if name not in files and (place / name).exists()]
+    if stray:
+        raise MisuseError(f"{place / stray[0]} belongs to another run: choose another directory")
+    return _into_directory(files, CAPSULE, place)
 
 
 def deliver(files: dict[str, bytes], name: str, out: str | None) -> Output | int:
@@ -54,7 +93,7 @@ def deliver(files: dict[str, bytes], name: str, out: str | None) -> Output | int
         MisuseError: There are several, and one place.
         StoreError: The disk refused.
     """
-    if out is not None and (name == ALL or out.endswith("/") or Path(out).is_dir()):
+    if out is not None and (name in (ALL, CAPSULE) or out.endswith("/") or Path(out).is_dir()):
         return _into_directory(files, name, Path(out))
     content = _one(files, name, out)
     if out is None or out == "-":
@@ -91,6 +130,7 @@ def check(path: Path, name: str) -> Output:
         raise MisuseError(f"{path}: --check compares the files of a run directory")
     with Ledger.open(path) as book:
         recorded = _recorded(book, names)
+        recorded |= dict.fromkeys(_owed(book, names), book.size)
         made = {at: files_of(book, names, at=at) for at in {*recorded.values()}}
     rows = [(file, _compare(path, file, made[at])) for file, at in sorted(recorded.items())]
     if not rows:
@@ -104,10 +144,18 @@ def check(path: Path, name: str) -> Output:
 def _named(name: str) -> list[str]:
     if name == ALL:
         return [*PROJECTIONS]
+    if name == CAPSULE:
+        return sorted({*CAPSULE_FILES.values()})
     if name not in PROJECTIONS:
-        known = ", ".join([*sorted(PROJECTIONS), ALL, DATABASE])
+        known = ", ".join([*sorted(PROJECTIONS), ALL, CAPSULE, DATABASE])
         raise MisuseError(f"no projection {name[:80]!r}: there are {known}")
     return [name]
+
+
+def _owed(book: Ledger, names: list[str]) -> list[str]:
+    """Return the files that a judgement makes or changes: on record or not."""
+    judged = files_of(book, ["judgement"])
+    return [*files_of(book, [name for name in names if name in _GOES_ON])] if judged else []
 
 
 def _recorded(book: Ledger, names: list[str]) -> dict[str, int]:
@@ -118,7 +166,8 @@ def _recorded(book: Ledger, names: list[str]) -> dict[str, int]:
             data: dict[str, Any] = entry.data
             found.pop(data.get("path", ""), None)
             if data.get("projection") in names and isinstance(data.get("at"), int):
-                found[data["path"]] = data["at"]
+                goes_on = data["projection"] in _GOES_ON
+                found[data["path"]] = book.size if goes_on else data["at"]
     return found
 
 
@@ -147,7 +196,11 @@ def _into_directory(files: dict[str, bytes], name: str, folder: Path) -> Output:
 def _one(files: dict[str, bytes], name: str, out: str | None) -> bytes:
     """Return the file that is meant by a projection's name and the ending of *out*."""
     if not files:
-        raise MisuseError(f"there is no run in this ledger: {name} is about runs")
+        raise MisuseError(
+            f"{name} has no file here: there is no run in this ledger, or none that it is about"
+        )
+    if len(files) == 1:
+        return next(iter(files.values()))
     ending = Path(out).suffix if out else ""
     same_ending = [file for file in files if ending and file.endswith(ending)]
     main = _MAIN.get(name, "")

@@ -7,6 +7,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "init": "Make a ledger, and a key if you have none.",
         "append": "Append one event, or a stream of them.",
         "run": "Train under a gate, and record the story.",
+        "observe": "Record a loop in any language, from NDJSON.",
         "key": "Make keys, and say who may sign what.",
     },
     "Read": {
@@ -22,6 +23,14 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "prove": "Prove that one entry is in the ledger.",
         "check-proof": "Check such a proof, without the ledger.",
         "attack": "Tamper with copies, and see what is caught.",
+    },
+    "Capsules": {
+        "validate": "Check a capsule's files against the run contract.",
+        "report": "Print a capsule's report, or compare several.",
+        "inspect": "Validate a capsule, and print its report.",
+        "diff": "Compare two capsules, metric by metric.",
+        "calibrate": "Measure false alarms and delay of a gate.",
+        "override": "Judge a run yourself, over its gate.",
     },
     "Begin": {
         "demo": "The whole story in three minutes.",

@@ -37,6 +37,7 @@ _WHERE = {
     "time": "Times",
     "anchor": "What you trust",
     "event": "The story",
+    "gate": "The training gate",
     "artifact": "Files of a run",
     "blob": "Blobs",
     "store": "Databases",
@@ -50,6 +51,27 @@ verifies, but no projection reads it, and `--strict` reports it.
 *Written by* names the roles of a new ledger that may write the type; a ledger's own roles stand in
 its entry 0 (`ledger key list PATH`). `hex64` is 64 lowercase hex digits. A number that is not
 finite is one of the strings `"NaN"`, `"Infinity"` and `"-Infinity"`."""
+_ORDER = """\
+## Order
+
+The verifier holds the events of a run to one story; what has no place in it is `event.order`.
+
+| event | when |
+|---|---|
+| `run.opened` | first, and once |
+| `run.planned` | once, before the first `metric.*`, `gate.*` or `fault.*` |
+| `run.resumed` | once, after `run.planned` and before the first `metric.*`, `gate.*` or `fault.*` |
+| `metric.observed` | until the run ends; its `iter` not before that of the last one, nor that of \
+the last `gate.checked` |
+| `gate.checked` | after `run.planned`, until the run ends; its `iter` after that of the last one |
+| `gate.anchored` | after `run.planned`, until the run ends; its `iter` not before that of the \
+last `gate.checked` |
+| `fault.injected` | until the run ends |
+| `run.saved`, `run.rank` | after `run.planned`, until the run ends |
+| `run.finished`, `run.closed` | once each; the first of them ends the run |
+| `artifact.recorded` | any time after `run.opened` |
+| `governance.judged` | any time after `run.opened`, also when the run has ended |
+| `governance.cleared` | while a judgement stands |"""
 _PATTERNS = {
     "^[0-9a-f]{64}$": "hex64",
     "^[A-Za-z0-9+/]{43}=$": "base64 of 32 bytes",
@@ -60,6 +82,10 @@ _VARIABLES = {
     " without it `~/.config/evidence-ledger/key`",
     "LEDGER_KEY_PASSPHRASE": "opens a locked key, and locks a new one;"
     " without it a terminal is asked",
+    "LEDGER_GPT_RUNNER_CMD": "the command that `ledger run gpt` starts in the place of our runner;"
+    " `LEDGER_HF_RUNNER_CMD` for `hf`, and the same names with `VERISCOPE_`",
+    "LEDGER_OUT_BASE": "where `ledger run` makes a directory when `--outdir` is not given;"
+    " without it `out`",
     "LEDGER_STATE": "where a signer remembers the checkpoints that it signed",
     "LEDGER_TRACEBACK": "set: an internal error shows its traceback",
 }
@@ -182,6 +208,7 @@ def _events() -> Iterator[str]:
     yield "# Events"
     yield from ("", _NOTE, "")
     yield _EVENTS
+    yield from ("", _ORDER)
     family = ""
     for name, model in MODELS.items():
         if name.partition(".")[0] != family:

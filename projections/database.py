@@ -14,15 +14,28 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ledger.errors import MisuseError, StoreError
 from ledger.events import Payload
+from ledger.events.governance import GovernanceCleared, GovernanceJudged
 from ledger.events.ledger_family import KeyAuthorized, KeyRevoked, KeyRotated, LedgerCreated
-from ledger.events.run import ArtifactRecorded, GateChecked, MetricObserved
+from ledger.events.run import (
+    ArtifactRecorded,
+    FaultInjected,
+    GateAnchored,
+    GateChecked,
+    MetricObserved,
+    RunFinished,
+    RunSaved,
+)
+from projections.database_tables import INDEXES, REFERENCES, TABLES
+from projections.judgement import Judged, judge, standing
 from projections.keys import key_id
 from projections.protocol import EntryLike, in_order
-from projections.results import preset_of
-from projections.runs import Runs, decision_of, follow, read_payload, run_id_of
-from projections.summary import SummaryRun
+from projections.records import preset_of
+from projections.runs import Runs, RunState, decision_of, follow, read_payload, run_id_of
+from projections.summary import Tally
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -33,110 +46,6 @@ BATCH = 5_000  # rows held back for one insert
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _APPLICATION_ID_AT = slice(68, 72)  # of SQLite's file header
-
-_TABLES: dict[str, tuple[dict[str, type], str | tuple[str, ...]]] = {
-    "ledger": ({"id": str, "name": str, "size": int, "head": str, "root": str}, "id"),
-    "keys": (
-        {
-            "id": str,
-            "name": str,
-            "public": str,
-            "roles": str,
-            "authorized_seq": int,
-            "out_seq": int,
-            "out_reason": str,
-        },
-        "id",
-    ),
-    "runs": (
-        {
-            "id": str,
-            "kind": str,
-            "gate_preset": str,
-            "status": str,
-            "partial": int,
-            "started": str,
-            "ended": str,
-            "exit_code": int,
-            "signal": str,
-            "wall_s": float,
-            "final_decision": str,
-            "first_fail_iter": int,
-            "checks": int,
-            "evaluated": int,
-            "skip": int,
-            "pass": int,
-            "warn": int,
-            "fail": int,
-        },
-        "id",
-    ),
-    "entries": (
-        {
-            "seq": int,
-            "id": str,
-            "time": str,
-            "type": str,
-            "subject": str,
-            "key_id": str,
-            "signed": int,
-            "hash": str,
-            "run_id": str,
-            "data": str,
-        },
-        "seq",
-    ),
-    "gates": (
-        {
-            "seq": int,
-            "run_id": str,
-            "iter": int,
-            "decision": str,
-            "evaluated": int,
-            "reason": str,
-            "worst_DW": float,
-            "nonfinite": str,
-            "eps_eff": float,
-            "evidence_total": int,
-            "min_evidence": int,
-        },
-        "seq",
-    ),
-    "metrics": (
-        {"seq": int, "run_id": str, "iter": int, "name": str, "value": float, "nonfinite": str},
-        ("seq", "name"),
-    ),
-    "artifacts": (
-        {
-            "seq": int,
-            "run_id": str,
-            "path": str,
-            "sha256": str,
-            "bytes": int,
-            "media_type": str,
-            "projection": str,
-            "at": int,
-        },
-        "seq",
-    ),
-}
-"""Columns and primary key of each table, in an order in which references point back."""
-
-_KEY_OF_ENTRY = ("key_id", "keys", "id")
-_RUN = ("run_id", "runs", "id")
-_ENTRY = ("seq", "entries", "seq")
-_REFERENCES = {
-    "entries": [_KEY_OF_ENTRY, _RUN],
-    "gates": [_ENTRY, _RUN],
-    "metrics": [_ENTRY, _RUN],
-    "artifacts": [_ENTRY, _RUN],
-}
-_INDEXES = {
-    "entries": (["type"], ["run_id"], ["id"]),
-    "gates": (["run_id", "iter"],),
-    "metrics": (["run_id", "name", "iter"],),
-    "artifacts": (["path"],),
-}
 
 Row = dict[str, Any]
 
@@ -190,15 +99,31 @@ def _fill(path: Path, entries: Iterable[EntryLike], root: str | None) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database = Database(connection)
-        for table, (columns, primary) in _TABLES.items():
+        for table, (columns, primary) in TABLES.items():
             database.create_table(
-                table, columns, pk=primary, foreign_keys=_REFERENCES.get(table, []), strict=True
+                table, columns, pk=primary, foreign_keys=REFERENCES.get(table, []), strict=True
             )
         _Filler(database).fill(entries, root)
-        for table, indexes in _INDEXES.items():
+        for table, indexes in INDEXES.items():
             for index in indexes:
                 database.table(table).create_index(index)
         connection.commit()
+
+
+class _Run(RunState):
+    """What the row of a run is made of, besides its core."""
+
+    tally: Tally = msgspec.field(default_factory=Tally)
+    judged: list[Judged] = msgspec.field(default_factory=list)
+    overhead_s: float | None = None
+
+    def take(self, entry: EntryLike, payload: Payload) -> None:
+        """Follow what a row of a run says."""
+        judge(self.judged, entry, payload)
+        if isinstance(payload, GateChecked):
+            self.tally.take(decision_of(payload), payload.iter)
+        elif isinstance(payload, RunFinished) and self.overhead_s is None:
+            self.overhead_s = payload.overhead_s
 
 
 class _Filler:
@@ -206,8 +131,8 @@ class _Filler:
 
     def __init__(self, database: "Database") -> None:
         self._database = database
-        self._pending: dict[str, list[Row]] = {table: [] for table in _TABLES}
-        self._runs: Runs[SummaryRun] = Runs()
+        self._pending: dict[str, list[Row]] = {table: [] for table in TABLES}
+        self._runs: Runs[_Run] = Runs()
         self._keys: dict[str, Row] = {}
 
     def fill(self, entries: Iterable[EntryLike], root: str | None) -> None:
@@ -224,21 +149,22 @@ class _Filler:
             self._add("keys", row)
         for run in self._runs.runs.values():
             self._add("runs", _run_row(run))
-        for table in _TABLES:
+        for table in TABLES:
             self._flush(table)
 
     def _take(self, entry: EntryLike) -> None:
         self._key_row(entry.key)  # a signer that no key event names has a row too
         run_id = run_id_of(entry)
-        self._add("entries", _entry_row(entry, run_id))
         if run_id is None:
+            self._add("entries", _entry_row(entry, None))
             self._take_key_event(entry.seq, read_payload(entry))
             return
-        followed = follow(self._runs, entry, SummaryRun)
+        followed = follow(self._runs, entry, _Run)
+        # A judgement of a run that there is not is an entry about no run.
+        self._add("entries", _entry_row(entry, run_id if run_id in self._runs.runs else None))
         if followed is not None:
             run, payload = followed
-            if isinstance(payload, GateChecked):
-                run.tally.take(decision_of(payload), payload.iter)
+            run.take(entry, payload)
             for table, row in _run_rows(payload):
                 self._add(table, {"seq": entry.seq, "run_id": run_id, **row})
 
@@ -257,7 +183,7 @@ class _Filler:
             self._leave(seq, payload.key, payload.reason)
 
     def _key_row(self, key: str) -> Row:
-        columns = _TABLES["keys"][0]
+        columns = TABLES["keys"][0]
         return self._keys.setdefault(key, {**dict.fromkeys(columns), "id": key})
 
     def _enter(self, seq: int, public: str, name: str, *, roles: list[str]) -> None:
@@ -299,7 +225,7 @@ def _entry_row(entry: EntryLike, run_id: str | None) -> Row:
 
 
 def _run_rows(payload: Payload) -> Iterator[tuple[str, Row]]:
-    """Yield the rows of gates, metrics and artifacts, without the members that all share."""
+    """Yield the rows of one event about a run, without the members that all share."""
     if isinstance(payload, GateChecked):
         yield "gates", _gate_row(payload)
     elif isinstance(payload, MetricObserved):
@@ -309,13 +235,27 @@ def _run_rows(payload: Payload) -> Iterator[tuple[str, Row]]:
                 "metrics",
                 {"iter": payload.iter, "name": name, "value": finite, "nonfinite": nonfinite},
             )
-    elif isinstance(payload, ArtifactRecorded):
-        yield "artifacts", payload.model_dump()
+    elif isinstance(payload, GovernanceCleared):
+        yield "judgements", {"status": "cleared", **payload.model_dump()}
+    elif type(payload) in _COPIED:
+        yield _COPIED[type(payload)], payload.model_dump()
+
+
+_COPIED: dict[type[Payload], str] = {
+    ArtifactRecorded: "artifacts",
+    FaultInjected: "faults",
+    GateAnchored: "anchors",
+    GovernanceJudged: "judgements",
+    RunSaved: "weights",
+}
+"""Events whose members are the columns of a table."""
 
 
 def _gate_row(check: GateChecked) -> Row:
-    audit = check.audit
+    audit, forecast = check.audit, check.forecast
     worst, nonfinite = _split(audit.worst_DW)
+    drove = ("metric", "view", "z", "regime")
+    driver, view, z, regime = (getattr(forecast, name, None) for name in drove)
     return {
         "iter": check.iter,
         "decision": decision_of(check),
@@ -326,6 +266,10 @@ def _gate_row(check: GateChecked) -> Row:
         "eps_eff": audit.eps_eff,
         "evidence_total": audit.evidence_total,
         "min_evidence": audit.min_evidence,
+        "driver": driver,
+        "view": view,
+        "z": z,
+        "regime": regime,
     }
 
 
@@ -334,14 +278,15 @@ def _split(value: float | str | None) -> tuple[float | None, str | None]:
     return (None, value) if isinstance(value, str) else (value, None)
 
 
-def _run_row(run: SummaryRun) -> Row:
+def _run_row(run: _Run) -> Row:
     core, tally, ending = run.core, run.tally, run.core.ending
+    stands = standing(run.judged)
     return {
         "id": core.run_id,
         "kind": core.kind,
         "gate_preset": preset_of(core),
         "status": core.status,
-        "partial": int(ending is None),
+        "partial": int(core.partial),
         "started": core.started,
         "ended": None if ending is None else ending.time,
         "exit_code": None if ending is None else ending.exit_code,
@@ -349,6 +294,9 @@ def _run_row(run: SummaryRun) -> Row:
         "wall_s": None if ending is None else ending.wall_s,
         "final_decision": tally.final,
         "first_fail_iter": tally.first_fail,
+        "overrides": json.dumps(core.overrides, ensure_ascii=False, separators=(",", ":")),
+        "overhead_s": run.overhead_s,
+        "judgement": None if stands is None else stands.status,
         "checks": tally.total,
         "evaluated": tally.evaluated,
         "skip": tally.skipped,

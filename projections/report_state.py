@@ -10,12 +10,19 @@ from ledger.events import Payload
 from ledger.events.run import (
     ArtifactRecorded,
     FaultInjected,
+    GateAnchored,
     GateChecked,
+    Injection,
     MetricObserved,
     RunFinished,
     RunOpened,
     RunPlanned,
+    RunRank,
+    RunResumed,
+    RunSaved,
 )
+from projections.governance import Log
+from projections.judgement import Judged, judge
 from projections.protocol import EntryLike
 from projections.runs import Runs, RunState, decision_of
 from projections.summary import Tally
@@ -27,13 +34,15 @@ FLAGS_KEPT = 12
 
 
 class Origin(msgspec.Struct, forbid_unknown_fields=True):
-    """Where the run took place, from ``run.opened``."""
+    """Where the run took place, from ``run.opened``; ``files`` are what its wrapper writes."""
 
     package: str
     python: str
     platform: str
     commit: str | None
     dirty: bool | None
+    witnessed: bool
+    files: dict[str, str]
 
 
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,6 +54,7 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     data_name: str
     data_sha256: str
     data_bytes: int
+    injected_at: int | None
 
 
 class Finish(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,6 +62,8 @@ class Finish(msgspec.Struct, forbid_unknown_fields=True):
 
     iters: int
     final_loss: float | str | None
+    overhead_s: float | None
+    stopped: str | None
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,16 +72,43 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     iter: int
     kind: str
     fraction: float
+    factor: float | None
+
+
+class Anchor(msgspec.Struct, forbid_unknown_fields=True):
+    """A change that the runner declared."""
+
+    iter: int
+    reason: str
+
+
+class Weights(msgspec.Struct, forbid_unknown_fields=True):
+    """Weights that were saved, or gone on from (*where* is a path, or a run id)."""
+
+    iter: int
+    where: str
+    sha256: str
+
+
+class Rank(msgspec.Struct, forbid_unknown_fields=True):
+    """The ledger of another rank, as it stood at the end."""
+
+    rank: int
+    path: str
+    size: int
+    hash: str
 
 
 class Flag(msgspec.Struct, forbid_unknown_fields=True):
-    """A check that warned or failed, and the metric that moved most."""
+    """A check that warned or failed, and the metric that moved most, or drove it."""
 
     iter: int
     decision: str
     worst_dw: float | str | None
     eps_eff: float | None
     metric: str | None
+    view: str | None
+    z: float | None
     reason: str
 
 
@@ -99,12 +138,27 @@ class ReportRun(RunState):
     origin: Origin | None = None
     plan: Plan | None = None
     finish: Finish | None = None
+    resumed: Weights | None = None
+    saved: int = 0
+    last_saved: Weights | None = None
     faults: list[Fault] = msgspec.field(default_factory=list)
+    anchors: list[Anchor] = msgspec.field(default_factory=list)
+    ranks: list[Rank] = msgspec.field(default_factory=list)
     iters: list[int] = msgspec.field(default_factory=list)
     marks: list[str] = msgspec.field(default_factory=list)
     flags: list[Flag] = msgspec.field(default_factory=list)
     spreads: dict[str, Spread] = msgspec.field(default_factory=dict)
     artifacts: dict[str, Artifact] = msgspec.field(default_factory=dict)
+    judged: list[Judged] = msgspec.field(default_factory=list)
+    log: Log = msgspec.field(default_factory=Log)
+
+    @property
+    def onset(self) -> int | None:
+        """The iteration of the first fault, recorded or planned; ``None`` if there is none."""
+        steps = [fault.iter for fault in self.faults]
+        if self.plan is not None and self.plan.injected_at is not None:
+            steps.append(self.plan.injected_at)
+        return min(steps, default=None)
 
 
 class Report(Runs[ReportRun]):
@@ -125,26 +179,37 @@ class Report(Runs[ReportRun]):
         self.size, self.head, self.until = entry.seq + 1, entry.hash, entry.time
 
 
-def take(run: ReportRun, payload: Payload) -> None:
+def take(run: ReportRun, entry: EntryLike, payload: Payload) -> None:
     """Add one event to the report of its run."""
+    run.log.take(run.core, entry, payload)
+    judge(run.judged, entry, payload)
     step = _STEPS.get(type(payload))
     if step is not None:
         step(run, payload)
 
 
 def _opened(run: ReportRun, payload: RunOpened) -> None:
-    if run.origin is None:
-        run.origin = Origin(
-            package=f"{payload.package.name} {payload.package.version}",
-            python=payload.python,
-            platform=payload.platform,
-            commit=payload.git.sha,
-            dirty=payload.git.dirty,
-        )
+    if run.origin is not None:
+        return
+    files = {}
+    if payload.dependencies is not None and payload.dependencies.path is not None:
+        files[payload.dependencies.path] = "Dependencies"
+    if payload.witness == "process":
+        files["runner_output.log"] = "Runner logs"
+    run.origin = Origin(
+        package=f"{payload.package.name} {payload.package.version}",
+        python=payload.python,
+        platform=payload.platform,
+        commit=payload.git.sha,
+        dirty=payload.git.dirty,
+        witnessed=payload.witness == "process",
+        files=files,
+    )
 
 
 def _planned(run: ReportRun, payload: RunPlanned) -> None:
-    if run.plan is None:
+    # The core has taken it in already; one that came after the close it has not.
+    if run.plan is None and run.core.gate is not None:
         run.plan = Plan(
             max_iters=payload.max_iters,
             seed=payload.seed,
@@ -152,16 +217,50 @@ def _planned(run: ReportRun, payload: RunPlanned) -> None:
             data_name=payload.data.name,
             data_sha256=payload.data.sha256,
             data_bytes=payload.data.bytes,
+            injected_at=_onset(payload.injection),
         )
+
+
+def _onset(injection: Injection | None) -> int | None:
+    return None if injection is None else injection.at
 
 
 def _finished(run: ReportRun, payload: RunFinished) -> None:
     if run.finish is None:
-        run.finish = Finish(iters=payload.iters, final_loss=payload.final_loss)
+        run.finish = Finish(
+            iters=payload.iters,
+            final_loss=payload.final_loss,
+            overhead_s=payload.overhead_s,
+            stopped=payload.stopped,
+        )
 
 
 def _faulted(run: ReportRun, payload: FaultInjected) -> None:
-    run.faults.append(Fault(iter=payload.iter, kind=payload.kind, fraction=payload.fraction))
+    run.faults.append(
+        Fault(
+            iter=payload.iter, kind=payload.kind, fraction=payload.fraction, factor=payload.factor
+        )
+    )
+
+
+def _anchored(run: ReportRun, payload: GateAnchored) -> None:
+    run.anchors.append(Anchor(iter=payload.iter, reason=payload.reason))
+
+
+def _saved(run: ReportRun, payload: RunSaved) -> None:
+    run.saved += 1
+    run.last_saved = Weights(iter=payload.iter, where=payload.path, sha256=payload.sha256)
+
+
+def _resumed(run: ReportRun, payload: RunResumed) -> None:
+    if run.resumed is None:
+        run.resumed = Weights(iter=payload.iter, where=payload.from_run, sha256=payload.sha256)
+
+
+def _ranked(run: ReportRun, payload: RunRank) -> None:
+    run.ranks.append(
+        Rank(rank=payload.rank, path=payload.path, size=payload.size, hash=payload.hash)
+    )
 
 
 def _checked(run: ReportRun, payload: GateChecked) -> None:
@@ -174,7 +273,7 @@ def _checked(run: ReportRun, payload: GateChecked) -> None:
 
 
 def _flag(check: GateChecked, decision: str) -> Flag:
-    audit = check.audit
+    audit, forecast = check.audit, check.forecast
     moved = audit.per_metric_tv
     worst = max(moved, key=lambda name: (_size(moved[name]), name), default=None)
     return Flag(
@@ -182,7 +281,9 @@ def _flag(check: GateChecked, decision: str) -> Flag:
         decision=decision,
         worst_dw=audit.worst_DW,
         eps_eff=audit.eps_eff,
-        metric=worst,
+        metric=worst if forecast is None else forecast.metric,
+        view=None if forecast is None else forecast.view,
+        z=None if forecast is None else forecast.z,
         reason=audit.reason,
     )
 
@@ -218,7 +319,11 @@ _STEPS: dict[type[Any], Callable[[ReportRun, Any], None]] = {
     RunOpened: _opened,
     RunPlanned: _planned,
     RunFinished: _finished,
+    RunSaved: _saved,
+    RunResumed: _resumed,
+    RunRank: _ranked,
     FaultInjected: _faulted,
+    GateAnchored: _anchored,
     GateChecked: _checked,
     MetricObserved: _observed,
     ArtifactRecorded: _recorded,

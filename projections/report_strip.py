@@ -7,27 +7,36 @@ MOST_MARKS = 600  # ten rows; a longer run has several checks to a mark
 
 _WORST_FIRST = "FW.p"  # a skip outranks a pass: a mark that says pass means all of it
 _FAULT = "!"
+_ANCHOR = "^"
 
 
 def strip(run: ReportRun) -> tuple[str, ...]:
     """Return the rows of the strip; each begins with the iteration of its first check."""
     each = _checks_per_mark(run)
-    faults = sorted(fault.iter for fault in run.faults)
+    signs = sorted(
+        [(anchor.iter, _ANCHOR) for anchor in run.anchors]
+        + [(fault.iter, _FAULT) for fault in run.faults],
+        reverse=True,
+    )
     cells: list[tuple[int, str]] = []
     for start in range(0, len(run.marks), each):
         steps = run.iters[start : start + each]
-        fault = False
-        while faults and faults[0] <= max(steps):
-            fault = True
-            faults.pop(0)
-        if fault:
-            cells.append((steps[0], _FAULT))
+        cells += [(steps[0], sign) for sign in _signs_until(signs, max(steps))]
         cells.append((steps[0], _worst(run.marks[start : start + each])))
-    if faults:
-        cells.append((faults[0], _FAULT))
+    if signs:
+        first = signs[-1][0]
+        cells += [(first, sign) for sign in _signs_until(signs, None)]
     rows = [cells[start : start + WIDTH] for start in range(0, len(cells), WIDTH)]
     digits = max(len(str(row[0][0])) for row in rows)
     return tuple(f"{row[0][0]:>{digits}}  {_grouped([mark for _, mark in row])}" for row in rows)
+
+
+def _signs_until(signs: list[tuple[int, str]], step: int | None) -> list[str]:
+    """Take the signs up to *step* off the end of *signs*; return each kind once."""
+    found = set()
+    while signs and (step is None or signs[-1][0] <= step):
+        found.add(signs.pop()[1])
+    return sorted(found)
 
 
 def legend(run: ReportRun) -> str:
@@ -43,6 +52,8 @@ def legend(run: ReportRun) -> str:
         )
     if run.faults:
         text += f" {_FAULT} a fault was injected before the next mark."
+    if run.anchors:
+        text += f" {_ANCHOR} a change was declared before the next mark."
     return f"{text} A row begins with the iteration of its first mark."
 
 

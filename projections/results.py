@@ -1,7 +1,7 @@
 """``results.json``: every gate check and every metric of a run (seed 4C).
 
-The seed's files know no NaN. A number that was not finite is ``null`` there, and
-beside it ``nonfinite`` says which it was: nothing is dropped without a word.
+A partial run has none: what is not whole must not be taken for a result. What
+such a run did record is in the ledger, and counted in its summary.
 """
 
 from typing import Any
@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 
 from ledger.events.base import Number
-from ledger.events.run import Audit, GateChecked, MetricObserved
+from ledger.events.run import GateChecked, MetricObserved
 from projections.protocol import EntryLike
-from projections.runs import RunCore, Runs, RunState, canonical, decision_of, follow, place
-from projections.window_signature import signature_ref
+from projections.records import gate_record, header
+from projections.runs import Runs, RunState, canonical, follow, place
 
 FILE_NAME = "results.json"
-UNPLANNED = "unplanned"  # the seed wants a gate_preset; a run that died before its plan has none
 
 
 class ResultsRun(RunState):
@@ -29,7 +28,7 @@ class Results:
     """The projection of ``results.json``."""
 
     name = "results"
-    version = 1
+    version = 2
     state_type = Runs[ResultsRun]
 
     def initial(self) -> Runs[ResultsRun]:
@@ -49,72 +48,14 @@ class Results:
         return state
 
     def render(self, state: Runs[ResultsRun]) -> dict[str, bytes]:
-        """Return one results file for each run."""
-        return place(state, lambda run: {FILE_NAME: canonical(_results(run)) + b"\n"})
+        """Return one results file for each run that is whole."""
+        return place(state, _files)
 
 
-def header(core: RunCore) -> dict[str, Any]:
-    """Return the members that ``results.json`` and ``results_summary.json`` share."""
-    ending = core.ending
-    return {
-        "schema_version": 1,
-        "run_id": core.run_id,
-        "window_signature_ref": signature_ref(core),
-        "profile": {"gate_preset": preset_of(core), "overrides": {}},
-        "run_status": core.status,
-        "runner_exit_code": None if ending is None else ending.exit_code,
-        "runner_signal": None if ending is None else ending.signal,
-        "started_ts_utc": core.started,
-        "ended_ts_utc": None if ending is None else ending.time,
-    }
-
-
-def preset_of(core: RunCore) -> str:
-    """Return the gate preset, or the word for a run without a plan."""
-    return UNPLANNED if core.gate is None else str(core.gate["preset"])
-
-
-def gate_record(check: GateChecked) -> dict[str, Any]:
-    """Return the seed's GateRecordV1. A skip has neither ``ok`` nor ``warn``: it is not a pass."""
-    decision = decision_of(check)
-    record: dict[str, Any] = {
-        "iter": check.iter,
-        "decision": decision,
-        "audit": _audit_record(check.audit),
-    }
-    if decision != "skip":
-        record["ok"] = decision != "fail"
-        record["warn"] = decision == "warn"
-    return record
-
-
-def _audit_record(audit: Audit) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "evaluated": audit.evaluated,
-        "reason": audit.reason,
-        "policy": audit.policy,
-        "worst_DW": audit.worst_DW,
-        "eps_eff": audit.eps_eff,
-        "per_metric_tv": {
-            name: value for name, value in audit.per_metric_tv.items() if not isinstance(value, str)
-        },
-        "evidence_total": audit.evidence_total,
-        "min_evidence": audit.min_evidence,
-    }
-    nonfinite: dict[str, Any] = {}
-    if isinstance(audit.worst_DW, str):
-        record["worst_DW"], nonfinite["worst_DW"] = None, audit.worst_DW
-    # Nested, so that a metric that calls itself worst_DW hides nothing.
-    lost = {name: value for name, value in audit.per_metric_tv.items() if isinstance(value, str)}
-    if lost:
-        nonfinite["per_metric_tv"] = lost
-    if nonfinite:
-        record["nonfinite"] = nonfinite
-    return record
-
-
-def _results(run: ResultsRun) -> dict[str, Any]:
-    return {
+def _files(run: ResultsRun) -> dict[str, bytes]:
+    if run.core.partial:
+        return {}
+    document = {
         **header(run.core),
         "gates": run.gates,
         "metrics": [
@@ -123,6 +64,7 @@ def _results(run: ResultsRun) -> dict[str, Any]:
             for name, value in sorted(values.items())
         ],
     }
+    return {FILE_NAME: canonical(document) + b"\n"}
 
 
 def _metric_record(name: str, step: int, value: float | str) -> dict[str, Any]:

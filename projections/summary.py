@@ -1,4 +1,8 @@
-"""``results_summary.json`` and ``first_fail_iter.txt``: a run in a few numbers (seed 4D)."""
+"""``results_summary.json`` and ``first_fail_iter.txt``: a run in a few numbers (seed 4D).
+
+The summary of a partial run counts nothing, as the seed wants it, and says beside
+that what is on record.
+"""
 
 from typing import Any
 
@@ -6,8 +10,8 @@ import msgspec
 
 from ledger.events.run import GateChecked
 from projections.protocol import EntryLike
-from projections.results import header
-from projections.runs import Runs, RunState, canonical, decision_of, follow, place
+from projections.records import header
+from projections.runs import RunCore, Runs, RunState, canonical, decision_of, follow, place
 
 FILE_NAME = "results_summary.json"
 MARKER_NAME = "first_fail_iter.txt"
@@ -41,6 +45,16 @@ class Tally(msgspec.Struct, forbid_unknown_fields=True):
             return "warn"
         return "pass" if self.passed else "skip"
 
+    def counts(self) -> dict[str, int]:
+        """Return the counts by the seed's names."""
+        return {
+            "evaluated": self.evaluated,
+            "skip": self.skipped,
+            "pass": self.passed,
+            "warn": self.warned,
+            "fail": self.failed,
+        }
+
     def take(self, decision: str, step: int) -> None:
         """Count one check."""
         if decision == "pass":
@@ -64,7 +78,7 @@ class Summary:
     """The projection of ``results_summary.json`` and ``first_fail_iter.txt``."""
 
     name = "summary"
-    version = 1
+    version = 2
     state_type = Runs[SummaryRun]
 
     def initial(self) -> Runs[SummaryRun]:
@@ -86,24 +100,24 @@ class Summary:
 
 
 def _files(run: SummaryRun) -> dict[str, bytes]:
-    files = {FILE_NAME: canonical(_summary(run)) + b"\n"}
-    if run.tally.first_fail is not None:
-        files[MARKER_NAME] = b"%d\n" % run.tally.first_fail
+    core = run.core
+    tally = Tally() if core.partial else run.tally
+    summary: dict[str, Any] = {
+        **header(core),
+        "counts": tally.counts(),
+        "final_decision": tally.final,
+        "first_fail_iter": tally.first_fail,
+        "partial": core.partial,
+    }
+    if core.partial:
+        summary["recorded_counts"] = run.tally.counts()
+        summary["note"] = why_partial(core)
+    files = {FILE_NAME: canonical(summary) + b"\n"}
+    if tally.first_fail is not None:
+        files[MARKER_NAME] = b"%d\n" % tally.first_fail
     return files
 
 
-def _summary(run: SummaryRun) -> dict[str, Any]:
-    tally = run.tally
-    return {
-        **header(run.core),
-        "counts": {
-            "evaluated": tally.evaluated,
-            "skip": tally.skipped,
-            "pass": tally.passed,
-            "warn": tally.warned,
-            "fail": tally.failed,
-        },
-        "final_decision": tally.final,
-        "first_fail_iter": tally.first_fail,
-        "partial": run.core.ending is None,
-    }
+def why_partial(core: RunCore) -> str:
+    """Return what the story of a partial run lacks."""
+    return "the run was never closed" if core.ending is None else "the run recorded no plan"

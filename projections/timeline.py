@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ledger.events import Payload
+from ledger.events.governance import GovernanceCleared, GovernanceJudged
 from ledger.events.ledger_family import (
     KeyAuthorized,
     KeyRevoked,
@@ -21,12 +22,17 @@ from ledger.events.ledger_family import (
 from ledger.events.run import (
     ArtifactRecorded,
     FaultInjected,
+    GateAnchored,
     GateChecked,
+    GatePlan,
     MetricObserved,
     RunClosed,
     RunFinished,
     RunOpened,
     RunPlanned,
+    RunRank,
+    RunResumed,
+    RunSaved,
 )
 from projections.escape import number, plain_quote, visible, visible_json
 from projections.keys import key_id, learn_names
@@ -65,7 +71,7 @@ class TimelineProjection:
         parts = (
             f"{entry.seq:>6}",
             visible(entry.time),
-            f"{visible(entry.type):<17}",
+            f"{visible(entry.type):<18}",
             subject,
             _detail(entry, payload),
             f"[{who}{'' if entry.signed else ', in batch'}]",
@@ -116,10 +122,29 @@ def _opened(payload: RunOpened) -> str:
 
 def _planned(payload: RunPlanned) -> str:
     gate = payload.gate
+    rule = (
+        f"epsilon {number(gate.epsilon)}"
+        if isinstance(gate, GatePlan)
+        else f"fail above z {number(gate.fail_z)}"
+    )
+    changed = f", {len(payload.overrides)} overrides" if payload.overrides else ""
     return (
         f"{payload.max_iters} iterations on {plain_quote(payload.data.name)}, seed {payload.seed},"
-        f" gate {plain_quote(gate.preset)}: window {gate.window}, epsilon {number(gate.epsilon)}"
+        f" gate {plain_quote(gate.preset)}: window {gate.window}, {rule}{changed}"
     )
+
+
+def _resumed(payload: RunResumed) -> str:
+    return f"from iter {payload.iter} of {plain_quote(payload.from_run)}"
+
+
+def _saved(payload: RunSaved) -> str:
+    return f"iter {payload.iter} {plain_quote(payload.path)}, sha256 {payload.sha256[:16]}…"
+
+
+def _ranked(payload: RunRank) -> str:
+    place = plain_quote(payload.path)
+    return f"rank {payload.rank} of {payload.world_size}: {place}, {payload.size} entries"
 
 
 def _observed(payload: MetricObserved) -> str:
@@ -131,17 +156,30 @@ def _observed(payload: MetricObserved) -> str:
 
 
 def _checked(payload: GateChecked) -> str:
-    audit = payload.audit
-    told = f"D_W {number(audit.worst_DW)} of {number(audit.eps_eff)}, {plain_quote(audit.reason)}"
-    return f"iter {payload.iter} {decision_of(payload).upper()} {told}"
+    audit, forecast = payload.audit, payload.forecast
+    told = f"D_W {number(audit.worst_DW)} of {number(audit.eps_eff)}"
+    if forecast is not None:
+        driver = "-" if forecast.metric is None else plain_quote(forecast.metric, limit=32)
+        told = f"z {number(forecast.z)} of {driver}"
+    reason = plain_quote(audit.reason)
+    return f"iter {payload.iter} {decision_of(payload).upper()} {told}, {reason}"
+
+
+def _anchored(payload: GateAnchored) -> str:
+    return f"iter {payload.iter} {plain_quote(payload.reason)}"
 
 
 def _faulted(payload: FaultInjected) -> str:
-    return f"iter {payload.iter} {plain_quote(payload.kind)} on {payload.fraction:.0%} of the input"
+    by = "" if payload.factor is None else f", factor {number(payload.factor)}"
+    share = f"{payload.fraction:.0%} of the input"
+    return f"iter {payload.iter} {plain_quote(payload.kind)} on {share}{by}"
 
 
 def _finished(payload: RunFinished) -> str:
-    return f"after {payload.iters} iterations, final loss {number(payload.final_loss)}"
+    told = f"after {payload.iters} iterations, final loss {number(payload.final_loss)}"
+    if payload.stopped is not None:
+        told += f", stopped: {plain_quote(payload.stopped)}"
+    return told
 
 
 def _closed(payload: RunClosed) -> str:
@@ -155,6 +193,19 @@ def _recorded(payload: ArtifactRecorded) -> str:
     return f"{plain_quote(payload.path)}, {payload.bytes} bytes, sha256 {payload.sha256[:16]}…"
 
 
+def _judged(payload: GovernanceJudged) -> str:
+    return f"{payload.status.upper()} {plain_quote(payload.reason)}{_by(payload.reviewer)}"
+
+
+def _cleared(payload: GovernanceCleared) -> str:
+    reason = "taken back" if payload.reason is None else plain_quote(payload.reason)
+    return f"{reason}{_by(payload.reviewer)}"
+
+
+def _by(reviewer: str | None) -> str:
+    return "" if reviewer is None else f", reviewer {plain_quote(reviewer, limit=32)}"
+
+
 _LINES: dict[type[Any], Callable[[Any], str]] = {
     LedgerCreated: _created,
     LedgerRecovered: _recovered,
@@ -163,10 +214,16 @@ _LINES: dict[type[Any], Callable[[Any], str]] = {
     KeyRevoked: _revoked,
     RunOpened: _opened,
     RunPlanned: _planned,
+    RunResumed: _resumed,
+    RunSaved: _saved,
+    RunRank: _ranked,
     MetricObserved: _observed,
     GateChecked: _checked,
+    GateAnchored: _anchored,
     FaultInjected: _faulted,
     RunFinished: _finished,
     RunClosed: _closed,
     ArtifactRecorded: _recorded,
+    GovernanceJudged: _judged,
+    GovernanceCleared: _cleared,
 }

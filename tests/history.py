@@ -10,7 +10,7 @@ from ledger import Event, Ledger
 SIZE = 50
 RUN = "run/0192f0c0-0000-7000-8000-00000000c0de"
 SHA = "5a" * 32
-DECISIONS = ("skip", "pass", "pass", "warn", "fail")
+DECISIONS = ("skip", "skip", "pass", "warn", "fail")
 
 ROLES = {
     "owner": ["*"],
@@ -39,7 +39,7 @@ OPENED = {
 PLANNED = {
     "gate": {
         "preset": "default",
-        "policy": "warn_then_fail",
+        "policy": "persistence",
         "window": 4,
         "metric_interval": 1,
         "warmup": 0,
@@ -47,10 +47,10 @@ PLANNED = {
         "ranges": {"eff_dim": [0.0, 1.0]},
         "weights": {"eff_dim": 1.0},
         "epsilon": 0.25,
-        "persistence": 1,
+        "persistence": 2,
         "min_evidence": 2,
     },
-    "max_iters": 10,
+    "max_iters": 20,
     "seed": 7,
     "model": {"layers": 2, "bias": True},
     "data": {"name": "topics", "sha256": SHA, "bytes": 10},
@@ -58,27 +58,39 @@ PLANNED = {
 
 
 def gate(step: int, decision: str) -> dict[str, Any]:
+    """What docs/reference/gate.md gives: all values low, and high from the fourth window on."""
     evaluated = decision != "skip"
+    apart = 1.0 if decision in {"warn", "fail"} else 0.0
     return {
         "iter": step,
         "decision": decision,
         "audit": {
             "evaluated": evaluated,
-            "reason": "as planned",
-            "policy": "warn_then_fail",
-            "worst_DW": 0.5 if evaluated else None,
+            "reason": decision if evaluated else "insufficient_evidence",
+            "policy": "persistence",
+            "worst_DW": apart if evaluated else None,
             "eps_eff": 0.25 if evaluated else None,
-            "per_metric_tv": {"eff_dim": 0.5} if evaluated else {},
-            "evidence_total": 4,
+            "per_metric_tv": {"eff_dim": apart} if evaluated else {},
+            "evidence_total": 4 if evaluated else 0,
             "min_evidence": 2,
         },
-        "evidence": {"eff_dim": {"reference": [2, 2], "recent": [4, 0]}},
+        "evidence": {
+            "eff_dim": {
+                "reference": [4, 0] if evaluated else [0, 0],
+                "recent": [0, 4] if apart else [4, 0],
+            }
+        },
     }
 
 
 def metrics(first: int, count: int) -> list[Event]:
+    """Values of the one bin for the first twelve iterations, of the other from then on."""
     return [
-        Event("metric.observed", RUN, {"iter": step, "values": {"eff_dim": step / 16}})
+        Event(
+            "metric.observed",
+            RUN,
+            {"iter": step, "values": {"eff_dim": step / 64 + step // 12 / 2}},
+        )
         for step in range(first, first + count)
     ]
 
@@ -97,7 +109,7 @@ def write(path: Path) -> Path:
             runner.append(Event("run.planned", RUN, PLANNED))
             for step, decision in enumerate(DECISIONS):
                 runner.append_batch(metrics(4 * step, 4))
-                runner.append(Event("gate.checked", RUN, gate(4 * step + 3, decision)))
+                runner.append(Event("gate.checked", RUN, gate(4 * step + 4, decision)))
             owner.append_batch([Event("x.note", "", {"n": number}) for number in range(5)])
             fault = {"iter": 19, "kind": "random", "fraction": 0.5}
             runner.append(Event("fault.injected", RUN, fault))

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from verifier.beneath import Content, RefusedError, digest, opened_root, read, walk
-from verifier.findings import Findings
-from verifier.results import RECOUNTED, Fault, recount
+from verifier.beneath import Content, RefusedError, digest, digest_link, opened_root, read, walk
+from verifier.facts import facts_of
+from verifier.findings import Fault, Findings
+from verifier.governance import GOVERNANCE
+from verifier.ranks import RankCount, check_ranks
+from verifier.results import RECOUNTED, UNENDING, recount
 from verifier.runs import Replay, Run
 from verifier.story import Artifact, Story
 from verifier.text import listed, shown
@@ -47,10 +50,13 @@ class ArtifactCount:
     not_recounted: int
     unjudged: int | None
     forgotten: bool
+    ranks: RankCount
 
 
-def check_artifacts(ledger: Path, story: Story, findings: Findings) -> ArtifactCount:
-    """Check the files of the directory that *ledger* lies in.
+def check_artifacts(
+    ledger: Path, story: Story, findings: Findings, *, ledger_id: str | None
+) -> ArtifactCount:
+    """Check the files of the directory that *ledger*, whose id is *ledger_id*, lies in.
 
     Raises:
         OSError: The directory cannot be opened.
@@ -58,6 +64,8 @@ def check_artifacts(ledger: Path, story: Story, findings: Findings) -> ArtifactC
     recounted: list[str] = []
     with opened_root(ledger.parent) as root:
         for artifact in story.artifacts.values():
+            if _is_unending(artifact.path):
+                continue
             if _is_result(artifact.path):
                 recounted.append(artifact.path)
                 _check_result(root, artifact, story, findings=findings)
@@ -66,7 +74,14 @@ def check_artifacts(ledger: Path, story: Story, findings: Findings) -> ArtifactC
         for side_file in story.side_files.values():
             if "/" not in side_file.path:
                 _check_side_file(root, side_file, findings)
-        extra = [path for path in walk(root) if not _accounted_for(path, ledger.name, story)]
+        ranks = check_ranks(
+            root, story, findings, chief=ledger_id, folder=lambda run: _folder(run, story) or ""
+        )
+        there = list(walk(root))
+        going_on = list(_check_unending(root, there, story, findings=findings))
+        recounted += going_on
+        extra = [path for path in there if not _accounted_for(path, ledger.name, story)]
+        extra = [path for path in extra if path not in going_on]
     closed = _all_closed(story)
     forgotten = bool(closed and extra and not story.artifacts)
     judged = closed and not forgotten
@@ -76,9 +91,10 @@ def check_artifacts(ledger: Path, story: Story, findings: Findings) -> ArtifactC
     return ArtifactCount(
         recorded=len(story.artifacts),
         recounted=tuple(recounted),
-        not_recounted=len(story.artifacts) - len(recounted),
+        not_recounted=sum(path not in recounted for path in story.artifacts),
         unjudged=None if judged else len(extra),
         forgotten=forgotten,
+        ranks=ranks,
     )
 
 
@@ -91,9 +107,66 @@ def _is_result(path: str) -> bool:
     return name in RECOUNTED and (not folder or _RUN_FOLDER.fullmatch(folder) is not None)
 
 
+def _is_unending(path: str) -> bool:
+    """Tell whether *path* is a file that goes on after its run has closed."""
+    return _is_result(path) and path.rpartition("/")[2] in UNENDING
+
+
+def _check_unending(
+    root: int, there: list[str], story: Story, *, findings: Findings
+) -> Iterator[str]:
+    """Check the files that go on after the close against all events; return their paths.
+
+    As long as a run is open they are being written, and nothing is said of them. A
+    capsule without a governance log is a poorer one; a judgement without its file is hidden.
+    """
+    for run in story.runs.values():
+        if run.opened is None or run.closing is None:
+            continue
+        folder = _folder(run, story)
+        if folder is None:
+            continue
+        for name, make in UNENDING.items():
+            path = folder + name
+            recorded = story.artifacts.get(path)
+            place = None if recorded is None else recorded.place
+            seq, line = (None, None) if place is None else (place.seq, place.line)
+            if path in there:
+                for fault in _read_unending(root, path, run):
+                    findings.add(fault.code, seq, line, f"{shown(path)}: {fault.message}")
+                yield path
+            elif recorded is not None or (name != GOVERNANCE and make(run.replay()) is not None):
+                said = "there is no such file, though the events give one: project it again"
+                findings.add("artifact.missing", seq, line, f"{shown(path)}: {said}")
+
+
+def _read_unending(root: int, path: str, run: Run) -> list[Fault]:
+    limit = min(_FILE_CEILING, _FILE_FLOOR + _FILE_FACTOR * run.weight)
+    try:
+        content = read(root, path, limit)
+    except (RefusedError, OSError) as error:
+        return [_missing(error)]
+    if content.data is None:
+        said = f"is {content.size} bytes, more than the run's events can become"
+        return [Fault("artifact.content", said)]
+    return recount(path.rpartition("/")[2], content.data, run.replay())
+
+
+def _folder(run: Run, story: Story) -> str | None:
+    """Return where a run's projected files lie: beside its summary; ``None`` if nothing tells."""
+    for artifact in story.artifacts.values():
+        folder, _, name = artifact.path.rpartition("/")
+        if artifact.subject == run.subject and name == _SUMMARY and _is_result(artifact.path):
+            return f"{folder}/" if folder else ""
+    return None
+
+
 def _check_file(root: int, artifact: Artifact) -> Iterator[Fault]:
     try:
-        content = digest(root, artifact.path, artifact.size)
+        if artifact.is_link:
+            content = digest_link(root, artifact.path)
+        else:
+            content = digest(root, artifact.path, artifact.size)
     except (RefusedError, OSError) as error:
         yield _missing(error)
     else:
@@ -148,7 +221,8 @@ def _stale(artifact: Artifact, run: Run) -> Iterator[Fault]:
 def _lost_marker(artifact: Artifact, replay: Replay, story: Story) -> Iterator[Fault]:
     """The marker file is there exactly when a check failed (seed section 4D)."""
     marker = artifact.path.removesuffix(_SUMMARY) + _MARKER
-    if replay.first_fail_iter is not None and marker not in story.artifacts:
+    failed = replay.first_fail_iter is not None and not facts_of(replay).partial
+    if failed and marker not in story.artifacts:
         said = f"{marker} is not on record, though a gate check failed"
         yield Fault("artifact.missing", said)
 

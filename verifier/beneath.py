@@ -2,10 +2,12 @@
 
 The names are hostile: they are in events, and whoever held a key chose them. A
 path is opened one component at a time, none of them through a symbolic link,
-and only a regular file is read. It is opened once; what is hashed is what is
-parsed, so that a file that is swapped meanwhile cannot be two things.
+and only a regular file is read, or the text of a link. It is opened once; what
+is hashed is what is parsed, so that a file that is swapped meanwhile cannot be
+two things.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -16,7 +18,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Content", "RefusedError", "digest", "opened_root", "read", "walk"]
+__all__ = [
+    "Content",
+    "RefusedError",
+    "digest",
+    "digest_link",
+    "opened",
+    "opened_root",
+    "read",
+    "walk",
+]
 
 _CHUNK = 1 << 20
 _LONGEST_PATH = 4096  # as in the schema of artifact.recorded; what Linux itself can open
@@ -71,6 +82,28 @@ def digest(root: int, path: str, limit: int) -> Content:
     return Content(hashed.hexdigest(), size, None)
 
 
+def digest_link(root: int, path: str) -> Content:
+    """Hash the text of the symbolic link at *path*: where it points, which is never looked at.
+
+    The kernel bounds that text by the longest path.
+
+    Raises:
+        RefusedError: The path leads out of *root*, through another link, or to no link.
+        OSError: There is nothing, or it cannot be read.
+    """
+    *folders, name = _components(path)
+    folder = _descend(root, folders)
+    try:
+        target = os.fsencode(os.readlink(name, dir_fd=folder))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise RefusedError("is on record as a symbolic link, and is none") from error
+        raise
+    finally:
+        os.close(folder)
+    return Content(hashlib.sha256(target).hexdigest(), len(target), None)
+
+
 def read(root: int, path: str, limit: int) -> Content:
     """Read and hash the file at *path*; of a file longer than *limit* only the digest is kept.
 
@@ -89,6 +122,21 @@ def read(root: int, path: str, limit: int) -> Content:
         else:
             kept.append(chunk)
     return Content(hashed.hexdigest(), size, b"".join(kept) if size <= limit else None)
+
+
+@contextmanager
+def opened(root: int, path: str) -> Iterator[int]:
+    """Hold the file at *path* open for reading, however long it is.
+
+    Raises:
+        RefusedError: The path leads out of *root*, through a link, or to no regular file.
+        OSError: There is no such file, or it cannot be opened.
+    """
+    descriptor = _open(root, path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def walk(root: int) -> Iterator[str]:
@@ -122,12 +170,9 @@ def _listing(root: int, folder: str) -> list[tuple[str, bool]]:
 
 
 def _chunks(root: int, path: str) -> Iterator[bytes]:
-    descriptor = _open(root, path)
-    try:
+    with opened(root, path) as descriptor:
         while chunk := os.read(descriptor, _CHUNK):
             yield chunk
-    finally:
-        os.close(descriptor)
 
 
 def _open(root: int, path: str) -> int:

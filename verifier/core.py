@@ -19,7 +19,7 @@ from verifier.policy import Policy
 from verifier.reader import Plan, read_jsonl, read_sqlite
 from verifier.sqlite import MAGIC, SqliteFile, StoreFault
 
-__all__ = ["KeyState", "Reading", "Witness", "verify"]
+__all__ = ["KeyState", "Reading", "Witness", "verify", "verify_open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,18 @@ def verify(
     return _reading(chain, store)
 
 
+def verify_open(
+    descriptor: int, policy: Policy, *, findings: Findings, story: Witness | None, plan: Plan
+) -> Reading:
+    """Read the JSONL ledger that is open at *descriptor*, as ``verify`` does.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    chain = Chain(policy, findings, story)
+    return _reading(chain, _read_jsonl(descriptor, chain, plan, _silent))
+
+
 def _is_sqlite(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
@@ -89,7 +101,9 @@ def _silent(done: int, total: int) -> None:
     """Show no progress."""
 
 
-def _read_jsonl(path: Path, chain: Chain, plan: Plan, progress: Callable[[int, int], None]) -> str:
+def _read_jsonl(
+    path: Path | int, chain: Chain, plan: Plan, progress: Callable[[int, int], None]
+) -> str:
     with JsonlFile(path) as file:
         read_jsonl(chain, file, plan, witnessed=chain.witnessed, progress=progress)
         chain.finish()

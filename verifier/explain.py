@@ -137,8 +137,25 @@ CODES: Mapping[str, Explanation] = {
         "The event cannot have happened at this point of its run's story.",
         "Look at the events of this subject in their order. " + _BUG,
     ),
+    "gate.plan": Explanation(
+        "The plan of the training gate contradicts itself, or is not the preset whose name it "
+        "bears: the gate was made milder, or stricter, than its name says.",
+        "Compare the plan in run.planned with the published preset; do not rely on the gate's "
+        "decisions in this run.",
+    ),
+    "gate.decision": Explanation(
+        "A gate check is not what its plan and the metrics on record give: the decision, or the "
+        "numbers beside it, were made up or changed.",
+        "Rely on the metrics, not on the check: the message says what they give. " + _BUG,
+    ),
+    "gate.missing": Explanation(
+        "A window of the run has no gate check: the gate was not asked, or what it said was left "
+        "out.",
+        "Look at the metrics of that window; it counts as not checked. " + _BUG,
+    ),
     "artifact.missing": Explanation(
-        "A file that the ledger records is not in the run directory, or is not a plain file there.",
+        "A file or link that the ledger records is not in the run directory, or is something "
+        "else there: a link for a file, a file for a link.",
         "Restore the file from another copy, or project it again from the ledger.",
     ),
     "artifact.extra": Explanation(
@@ -158,8 +175,10 @@ CODES: Mapping[str, Explanation] = {
         "Rely on the events, not on the file; project it again from the ledger.",
     ),
     "artifact.content": Explanation(
-        "A result file says something else than the events do, whatever its digest on record.",
-        "Rely on the events, not on the file; project it again from the ledger.",
+        "A result file, or the ledger of a rank, says something else than the events do, whatever "
+        "its digest on record.",
+        "Rely on the events, not on a result file: project it again. A rank's ledger cannot be "
+        "made again: the message says where it and the run part.",
     ),
     "blob.missing": Explanation(
         "A blob that an entry refers to is gone, and no event says that it was erased.",

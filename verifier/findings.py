@@ -12,7 +12,7 @@ collector keeps the first :data:`CAP` of a code and counts the rest.
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CAP", "Finding", "Findings", "Severity"]
+__all__ = ["CAP", "Fault", "Finding", "Findings", "Severity"]
 
 CAP = 1_000  # format.md section 9: after that many of a code we only count
 
@@ -27,6 +27,14 @@ class Finding:
     severity: Severity
     seq: int | None
     line: int | None  # 1-based; the row for a database; None where no line is at fault
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A code and a message: a finding that does not know where it stands."""
+
+    code: str
     message: str
 
 

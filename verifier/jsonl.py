@@ -15,13 +15,16 @@ __all__ = ["JsonlFile"]
 class JsonlFile:
     """An open JSONL file; what is appended while it is read does not count."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file.
+    def __init__(self, path: Path | int) -> None:
+        """Open the file, or share the descriptor that it is open at.
 
         Raises:
             OSError: It cannot be opened.
         """
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if isinstance(path, int):
+            self.descriptor = os.dup(path)
+        else:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.lseek(self.descriptor, 0, os.SEEK_END)
 
     def __enter__(self) -> Self:

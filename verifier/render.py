@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from verifier.explain import explain
 from verifier.findings import Finding
 from verifier.runs import Replay
-from verifier.text import plural, shown
+from verifier.text import listed, plural, shown
 
 if TYPE_CHECKING:
     from verifier.verdict import Verdict
@@ -20,6 +20,7 @@ __all__ = ["last_line", "render"]
 _OF_A_CODE = 5
 _MESSAGE = 2_000
 _RUNS = 20
+_UNOBSERVED_NAMED = 8
 _WHOM = {
     "outsider": "outsider (no key)",
     "operator": "operator (host, runner's key)",
@@ -159,7 +160,14 @@ def _decisions(run: Replay) -> str:
         return "no gate checks"
     ends = f"{counts.passed} pass, {counts.warn} warn, {counts.fail} fail, {counts.skip} skip"
     first = "" if run.first_fail_iter is None else f", first fail at iter {run.first_fail_iter}"
-    return f"{plural(total, 'gate check')}: {ends}; final decision {run.final_decision}{first}"
+    again = f"gates recomputed: {run.recount.decided} of {run.recount.checked}"
+    if run.recount.anchors:
+        again += f", {plural(run.recount.anchors, 'declared change')}"
+    if run.recount.unobserved:
+        names = listed([shown(name) for name in run.recount.unobserved], _UNOBSERVED_NAMED)
+        again += f"; never observed, so not gated: {names}"
+    final = f"final decision {run.final_decision}{first}"
+    return f"{plural(total, 'gate check')}: {ends}; {final}; {again}"
 
 
 def _proves(verdict: "Verdict") -> Iterator[str]:

@@ -1,49 +1,44 @@
-"""The second count, held against the projected result files.
+"""The second count, held against the projected files of a run directory.
 
-``results.json``, ``results_summary.json``, ``first_fail_iter.txt`` and
-``window_signature.json`` are what people and programs read, so their content is
-compared with the replay of the events even when their digest is the one on
-record: the key that recorded the digest may have edited the file first. The
-files are hostile input: read with a bound, refused with duplicate names, ``NaN``
-or other liberties of JSON parsers.
+These files are what people and programs read, so their content is compared with
+the replay of the events even when their digest is the one on record: the key that
+recorded the digest may have edited the file first. What is small is made again and
+compared byte for byte; ``results.json`` and ``results_summary.json`` are read member by
+member, to say what differs. The files are hostile input: read with a bound, refused with
+duplicate names, ``NaN`` or other liberties of JSON parsers.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import msgspec
-
+from verifier.calibration import CALIBRATION, META, calibration_csv, calibration_meta
+from verifier.config import CONFIG, run_config
+from verifier.facts import Facts, canonical, facts_of
+from verifier.findings import Fault
+from verifier.governance import (
+    GOVERNANCE,
+    JUDGEMENT,
+    JUDGEMENTS,
+    governance_log,
+    judgement,
+    judgements,
+)
+from verifier.record import gate_record
 from verifier.runs import Gate, Replay, metrics_digest
 from verifier.schema import clip
-from verifier.signature import signature_bytes, signature_hash
+from verifier.signature import SIGNATURE_PATH, signature_bytes
 
-__all__ = ["RECOUNTED", "Fault", "recount"]
+__all__ = ["RECOUNTED", "UNENDING", "recount"]
 
-_UNPLANNED = "unplanned"  # what the files say of a run that died before its plan
-_SIGNATURE_PATH = "window_signature.json"
-_STATUS = {
-    "success": "success",
-    "user_code_failure": "user_code_failure",
-    "wrapper_failure": "veriscope_failure",
-}
-_GATE = frozenset({"iter", "decision", "audit"})
 _METRIC = frozenset({"name", "iter", "value"})
-_REFERENCE = frozenset({"hash", "path"})
 _NAMED = 5
 _LONGEST_INTEGER = 16  # digits of 2**53 - 1 (format.md section 2)
 _COUNT = "artifact.count"
 _CONTENT = "artifact.content"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One way in which a file disagrees with the replay."""
-
-    code: str
-    message: str
+_NO_PLAN = "the run recorded no plan"
+_NOT_CLOSED = "the run was never closed"
 
 
 class _UnreadableError(Exception):
@@ -56,14 +51,22 @@ def recount(path: str, data: bytes, replay: Replay) -> list[Fault]:
 
 
 def _results(data: bytes, replay: Replay) -> list[Fault]:
+    facts = facts_of(replay)
+    if facts.partial:
+        said = _NO_PLAN if facts.planned is None else _NOT_CLOSED
+        return [Fault(_CONTENT, f"there is such a file, but {said}")]
     try:
         document = _parse(data)
     except _UnreadableError as error:
         return [Fault(_CONTENT, str(error))]
-    faults = _members(document, {*_header(replay), "window_signature_ref", "gates", "metrics"})
-    faults += _compare_header(document, replay)
+    expected = _header(facts)
+    faults = _members(document, {*expected, "gates", "metrics"})
+    faults += _compare(document, expected)
     faults += _gates(document.get("gates"), replay)
     faults += _metrics(document.get("metrics"), replay)
+    if not faults:
+        gates = [gate_record(gate) for gate in replay.gates]
+        faults += _typed(document, {**expected, "gates": gates, "metrics": document["metrics"]})
     return faults
 
 
@@ -72,60 +75,110 @@ def _summary(data: bytes, replay: Replay) -> list[Fault]:
         document = _parse(data)
     except _UnreadableError as error:
         return [Fault(_CONTENT, str(error))]
-    expected = {
-        "final_decision": replay.final_decision,
-        "first_fail_iter": replay.first_fail_iter,
-        "partial": replay.closing is None,
-    }
-    faults = _members(document, {*_header(replay), "window_signature_ref", "counts", *expected})
-    faults += _compare_header(document, replay)
-    counts = replay.counts.to_json()
+    facts = facts_of(replay)
+    expected = _header(facts) | _outcome(facts, replay)
+    counts = expected["counts"]
+    faults = _members(document, set(expected))
     if "counts" in document and not _same(document["counts"], counts):
         faults.append(Fault(_COUNT, _differs("counts", counts, document["counts"])))
-    return faults + list(_compare(document, expected))
+    faults += _compare(document, {n: v for n, v in expected.items() if n != "counts"})
+    return faults or _typed(document, expected)
+
+
+def _outcome(facts: Facts, replay: Replay) -> dict[str, Any]:
+    """Return what the summary says besides the header; a partial run has decided nothing."""
+    if facts.partial:
+        nothing = dict.fromkeys(replay.counts.to_json(), 0)
+        return {
+            "counts": nothing,
+            "final_decision": "skip",
+            "first_fail_iter": None,
+            "partial": True,
+            "recorded_counts": replay.counts.to_json(),
+            "note": _NOT_CLOSED if facts.closed is None else _NO_PLAN,
+        }
+    return {
+        "counts": replay.counts.to_json(),
+        "final_decision": replay.final_decision,
+        "first_fail_iter": replay.first_fail_iter,
+        "partial": False,
+    }
 
 
 def _marker(data: bytes, replay: Replay) -> list[Fault]:
-    first = replay.first_fail_iter
+    first = None if facts_of(replay).partial else replay.first_fail_iter
     if first is None:
         return [Fault(_CONTENT, "there is such a file, but no gate check failed")]
-    if data.removesuffix(b"\n") != str(first).encode():
+    if data != b"%d\n" % first:
         return [Fault(_CONTENT, _differs("iteration", first, data[:64].decode("latin-1")))]
     return []
 
 
-def _signature(data: bytes, replay: Replay) -> list[Fault]:
-    if data.removesuffix(b"\n") != signature_bytes(replay.plan):
-        return [Fault(_CONTENT, "is not the signature of the gate that was planned")]
-    return []
+def _signature(replay: Replay) -> bytes:
+    return signature_bytes(facts_of(replay).plan) + b"\n"
 
+
+def _exactly(make: Callable[[Replay], bytes | None]) -> Callable[[bytes, Replay], list[Fault]]:
+    """Return the recount of a file that can be made again, byte for byte."""
+
+    def compare(data: bytes, replay: Replay) -> list[Fault]:
+        expected = make(replay)
+        if expected is None:
+            return [Fault(_CONTENT, "there is such a file, but the events give none")]
+        return [] if data == expected else [Fault(_CONTENT, _first_difference(expected, data))]
+
+    return compare
+
+
+UNENDING: Mapping[str, Callable[[Replay], bytes | None]] = {
+    GOVERNANCE: governance_log,
+    JUDGEMENT: judgement,
+    JUDGEMENTS: judgements,
+}
+"""What goes on after the run has closed: compared with all events, on record or not."""
 
 RECOUNTED: Mapping[str, Callable[[bytes, Replay], list[Fault]]] = {
     "results.json": _results,
     "results_summary.json": _summary,
     "first_fail_iter.txt": _marker,
-    _SIGNATURE_PATH: _signature,
+    SIGNATURE_PATH: _exactly(_signature),
+    CONFIG: _exactly(run_config),
+    CALIBRATION: _exactly(calibration_csv),
+    META: _exactly(calibration_meta),
+    **{name: _exactly(make) for name, make in UNENDING.items()},
 }
 
 
-def _header(replay: Replay) -> dict[str, object]:
-    """What both files say of the run; ``window_signature_ref`` is looked at apart."""
-    closing = replay.closing
-    status = None if closing is None else closing.status
+def _header(facts: Facts) -> dict[str, Any]:
+    """What both result files say of the run."""
     return {
         "schema_version": 1,
-        "run_id": replay.run_id,
-        "profile": {"gate_preset": _preset(replay), "overrides": {}},
-        "run_status": _STATUS.get(status or "wrapper_failure", status),
-        "runner_exit_code": None if closing is None else closing.exit_code,
-        "runner_signal": None if closing is None else closing.signal or None,
-        "started_ts_utc": replay.opened,
-        "ended_ts_utc": None if closing is None else closing.time,
+        "run_id": facts.run_id,
+        "window_signature_ref": facts.reference,
+        "profile": facts.profile,
+        "run_status": facts.status,
+        "runner_exit_code": facts.exit_code,
+        "runner_signal": facts.signal,
+        "started_ts_utc": facts.started,
+        "ended_ts_utc": facts.ended,
+        **facts.distributed,
     }
 
 
-def _preset(replay: Replay) -> object:
-    return _UNPLANNED if replay.plan.gate is None else replay.plan.gate["preset"]
+def _first_difference(expected: bytes, found: bytes) -> str:
+    """Say in which line two texts differ first, and how."""
+    ours, theirs = expected.split(b"\n"), found.split(b"\n")
+    for place, (one, other) in enumerate(zip(ours, theirs, strict=False), start=1):
+        if one != other:
+            at = next(
+                (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+                min(len(one), len(other)),
+            )
+            start = max(at - 20, 0)
+            ends = (text[start : at + 60].decode("utf-8", "replace") for text in (one, other))
+            shown = _differs(f"from byte {start} on", *ends)
+            return f"is not what the events give: line {place} differs {shown}"
+    return f"is not what the events give: expected {len(ours) - 1} lines, found {len(theirs) - 1}"
 
 
 def _members(document: Mapping[str, object], expected: set[str]) -> list[Fault]:
@@ -134,15 +187,11 @@ def _members(document: Mapping[str, object], expected: set[str]) -> list[Fault]:
     return [Fault(_CONTENT, message) for message in (missing + other)[:_NAMED]]
 
 
-def _compare_header(document: Mapping[str, object], replay: Replay) -> list[Fault]:
-    faults = list(_compare(document, _header(replay)))
-    reference = document.get("window_signature_ref")
-    if not isinstance(reference, dict) or reference.keys() != _REFERENCE:
-        faults.append(Fault(_CONTENT, "window_signature_ref is not {hash, path}"))
-    else:
-        expected = {"path": _SIGNATURE_PATH, "hash": signature_hash(replay.plan)}
-        faults += _compare(reference, expected)
-    return faults
+def _typed(document: Mapping[str, object], expected: Mapping[str, object]) -> list[Fault]:
+    """Where all values agree, hold the forms of the numbers against each other: 1 is not 1.0."""
+    if canonical(document) == canonical(expected):
+        return []
+    return [Fault(_CONTENT, "has an integer for a float, or a float for an integer")]
 
 
 def _compare(document: Mapping[str, object], expected: Mapping[str, object]) -> Iterator[Fault]:
@@ -166,45 +215,22 @@ def _gates(given: object, replay: Replay) -> list[Fault]:
     return faults + _first(differing)
 
 
-def _expected_audit(said: bytes) -> dict[str, object]:
-    """Return an audit as the files write it: ``null`` and a note for what JSON cannot hold."""
-    audit: dict[str, Any] = msgspec.json.decode(said)
-    lost: dict[str, object] = {}
-    if isinstance(audit["worst_DW"], str):
-        lost["worst_DW"], audit["worst_DW"] = audit["worst_DW"], None
-    measured = audit["per_metric_tv"]
-    unmeasured = {name: value for name, value in measured.items() if isinstance(value, str)}
-    if unmeasured:
-        lost["per_metric_tv"] = unmeasured
-        audit["per_metric_tv"] = {n: v for n, v in measured.items() if n not in unmeasured}
-    return {**audit, "nonfinite": lost} if lost else audit
-
-
 def _gate(found: object, gate: Gate) -> Iterator[str]:
     """Say how a gate record differs from its event."""
-    if not isinstance(found, dict) or not _GATE <= found.keys() <= _GATE | {"ok", "warn"}:
-        yield "is not {iter, decision, audit} with ok and warn or without"
-        return
-    skipped = gate.decision == "skip"
-    expected = {
-        "iter": gate.iter,
-        "decision": gate.decision,
-        "ok": None if skipped else gate.decision != "fail",
-        "warn": None if skipped else gate.decision == "warn",
-    }
-    for name, value in expected.items():
-        if name in found and not _same(found[name], value):
-            yield _differs(name, value, found[name])
-    yield from _audit(found["audit"], _expected_audit(gate.audit))
-
-
-def _audit(found: object, expected: Mapping[str, object]) -> Iterator[str]:
+    expected = gate_record(gate)
     if not isinstance(found, dict) or found.keys() != expected.keys():
-        yield f"audit has not the members {', '.join(sorted(expected))}"
+        yield f"is not {{{', '.join(expected)}}}"
         return
-    for name, value in expected.items():
-        if not _same(found[name], value):
-            yield _differs(f"audit.{name}", value, found[name])
+    audit = found["audit"]
+    if not isinstance(audit, dict) or audit.keys() != expected["audit"].keys():
+        yield f"audit has not the members {', '.join(sorted(expected['audit']))}"
+        return
+    for name in ("iter", "decision", "ok", "warn"):
+        if name in expected and not _same(found[name], expected[name]):
+            yield _differs(name, expected[name], found[name])
+    for name, value in expected["audit"].items():
+        if not _same(audit[name], value):
+            yield _differs(f"audit.{name}", value, audit[name])
 
 
 def _metrics(given: object, replay: Replay) -> list[Fault]:

@@ -48,7 +48,9 @@ def verify_path(
     story = Story(findings, strict=policy.strict, keep=keep)
     reading = verify(ledger, policy, findings=findings, story=story, progress=progress)
     files = FileChecks(
-        artifacts=check_artifacts(ledger, story, findings) if whole else None,
+        artifacts=(
+            check_artifacts(ledger, story, findings, ledger_id=reading.ledger_id) if whole else None
+        ),
         blobs=check_blobs(ledger.parent, story, findings) if with_blobs else None,
     )
     return judge(str(path), policy, reading=reading, findings=findings, story=story, files=files)

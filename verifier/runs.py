@@ -1,39 +1,64 @@
 """One run as its events tell it: the order that is possible, and the second count.
 
-A run is opened by the wrapper, planned by the runner, measured and checked,
-finished by the runner and closed by the wrapper; all its events have one
-subject, ``run/<run id>``. :class:`Run` is the fold, :class:`Replay` what the
-first *n* entries of the ledger say of the run.
+All events of a run have one subject, ``run/<run id>``. :class:`Run` is the fold,
+:class:`Replay` what the first *n* entries of the ledger say of the run. Which order is
+possible is judged by ``verifier.order``, and what the gate decided by ``verifier.gates``.
 """
 
-import hashlib
 import itertools
-from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from verifier.findings import Fault
+from verifier.gates import Recount, Referee
+from verifier.measured import Metrics, metrics_digest
+from verifier.order import ONCE, Order
+from verifier.plan import load_presets, plan_faults
 from verifier.signature import Plan
 
-__all__ = ["Closing", "Counts", "Gate", "Replay", "Run", "metrics_digest"]
+__all__ = ["Closing", "Counts", "Event", "Gate", "Replay", "Run", "metrics_digest"]
 
-_MEASURING = frozenset({"metric", "gate", "fault"})
-_ONCE = frozenset({"run.opened", "run.planned", "run.finished", "run.closed"})
-_NOT_AFTER_THE_END = frozenset({"run.planned", "run.finished"})
-_DIGEST = 16  # enough to tell whether two lists of metrics differ; this is no signature
+_KEPT_FAMILIES = frozenset({"run", "fault", "governance"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a run, as it stands in the ledger; ``key`` is the id of the signing key."""
+
+    seq: int
+    time: str
+    type: str
+    data: Mapping[str, Any]
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate check; ``audit`` is the JSON of what the event says about it."""
+    """One gate check; ``payload`` is the JSON of the whole event.
+
+    ``decision`` is the one to count, which is not the recorded one if that is a pass
+    that was not evaluated.
+    """
 
     seq: int
+    time: str
     iter: int
     decision: str
-    audit: bytes
+    payload: bytes
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The payload of the event."""
+        data: dict[str, Any] = msgspec.json.decode(self.payload)
+        return data
+
+    @property
+    def audit(self) -> bytes:
+        """The JSON of what the event says about how the decision came about."""
+        return msgspec.json.encode(self.data["audit"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +101,12 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What the first entries of a ledger say of one run."""
+    """What the first entries of a ledger say of one run.
+
+    ``events`` are those of ``run.*``, ``fault.*``, ``governance.*`` and ``gate.anchored``
+    that fit their schema, in order, and of those that a run has once only the first;
+    like ``gates`` they are kept for a run directory only. ``recount`` is over all entries.
+    """
 
     subject: str
     run_id: str
@@ -88,55 +118,22 @@ class Replay:
     gates: tuple[Gate, ...]
     metrics: int
     metrics_digest: bytes
+    events: tuple[Event, ...]
+    recount: Recount
 
     @property
     def final_decision(self) -> str:
         """The decision of the whole run."""
         return self.counts.final_decision
 
+    @property
+    def judgements(self) -> tuple[Event, ...]:
+        """What people judged of the run, and took back, in order."""
+        return tuple(event for event in self.events if event.type.startswith("governance."))
 
-class _Metrics:
-    """A running digest over all measured values, remembered after each event.
-
-    It takes 24 bytes an event, where the values themselves would take hundreds.
-    """
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._seqs = array("Q")
-        self._totals = array("Q")
-        self._digests = bytearray()
-
-    def add(self, seq: int, iteration: int, values: Mapping[str, object]) -> None:
-        for name in sorted(values):
-            self._hash.update(_metric_bytes(iteration, name, values[name]))
-        before = self._totals[-1] if self._totals else 0
-        self._seqs.append(seq)
-        self._totals.append(before + len(values))
-        self._digests += self._hash.digest()[:_DIGEST]
-
-    def until(self, stop: int | None) -> tuple[int, bytes]:
-        """Return how many values the entries before *stop* hold, and their digest."""
-        events = len(self._seqs) if stop is None else bisect_left(self._seqs, stop)
-        if not events:
-            return 0, hashlib.sha256().digest()[:_DIGEST]
-        digest = bytes(self._digests[(events - 1) * _DIGEST : events * _DIGEST])
-        return self._totals[events - 1], digest
-
-
-def metrics_digest(values: Iterable[tuple[object, object, object]]) -> bytes:
-    """Return the digest of (iteration, name, value), to compare with that of a replay."""
-    hashed = hashlib.sha256()
-    for iteration, name, value in values:
-        hashed.update(_metric_bytes(iteration, name, value))
-    return hashed.digest()[:_DIGEST]
-
-
-def _metric_bytes(iteration: object, name: object, value: object) -> bytes:
-    """The bytes by which a measured value is compared: 3 and 3.0 are one value."""
-    if type(value) is int:
-        value = float(value)
-    return msgspec.json.encode((iteration, name, value)) + b"\n"
+    def event(self, event_type: str) -> Event | None:
+        """Return the first event of *event_type* that was kept, such as ``run.planned``."""
+        return next((event for event in self.events if event.type == event_type), None)
 
 
 @dataclass(slots=True)
@@ -148,103 +145,112 @@ class Run:
     weight: int = 0
     opened: tuple[int, str] | None = None
     closing: Closing | None = None
-    _seen: set[str] = field(default_factory=set)
-    _ended: str | None = None
-    _measured: bool = False
-    _last_gate: int = -1
-    _last_metric: int = -1
+    _order: Order = field(default_factory=Order)
+    _referee: Referee | None = None
+    _checked: int = 0
     _kind: str | None = None
+    _asked: str | None = None
     _plan: tuple[int, dict[str, Any]] | None = None
     _tally: dict[str, int] = field(default_factory=dict)
     _first_fail: int | None = None
     _gates: list[Gate] = field(default_factory=list)
-    _metrics: _Metrics = field(default_factory=_Metrics)
+    _events: list[Event] = field(default_factory=list)
+    _metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def run_id(self) -> str:
         """The subject without its ``run/``."""
         return self.subject.removeprefix("run/")
 
-    def follow(
-        self, seq: int, event_type: str, *, time: str, data: dict[str, Any] | None, weight: int
-    ) -> str | None:
-        """Take the run's next event; return why the story does not allow it, if it does not.
+    @property
+    def metrics(self) -> Metrics:
+        """What was measured, as digests; nothing unless it is kept."""
+        return self._metrics
+
+    @property
+    def recount(self) -> Recount:
+        """How many gate checks were decided again."""
+        if self._referee is None:
+            return Recount(self._checked)
+        referee = self._referee
+        unobserved = tuple(sorted(referee.unobserved)) if self._checked else ()
+        return Recount(self._checked, referee.decided, referee.anchors, unobserved)
+
+    def follow(  # the members of one entry, not options
+        self,
+        seq: int,
+        event_type: str,
+        *,
+        time: str,
+        data: dict[str, Any] | None,
+        weight: int,
+        key: str = "",
+    ) -> list[Fault]:
+        """Take the run's next event; return what the story does not allow about it.
 
         *data* is ``None`` when it does not fit its schema: such an event has its
         place in the order, and is not counted. *weight* is the size of the entry.
         """
         self.weight += weight
-        fault = self._forbidden(event_type) or self._iteration(event_type, data)
-        self._advance(seq, event_type, time=time, data=data)
-        fold = _FOLDS.get(event_type)
-        if fold is not None and data is not None:
-            fold(self, seq, data)
-        return fault
+        again = event_type in ONCE and event_type in self._order.seen
+        fault = self._order.follow(event_type, data)
+        if not again:
+            self._mark(seq, event_type, time=time, data=data)
+        faults = [] if fault is None else [Fault("event.order", f"{event_type}: {fault}")]
+        if data is None or again:
+            return faults
+        event = Event(seq, time, event_type, data, key)
+        self._fold(event)
+        return faults or self._judge(event)
 
-    def _forbidden(self, event_type: str) -> str | None:
-        family = event_type.partition(".")[0]
-        if event_type in _ONCE and event_type in self._seen:
-            return "the run had one before"
-        if event_type != "run.opened" and "run.opened" not in self._seen:
-            return "the run was not opened before"
-        if self._ended and (family in _MEASURING or event_type in _NOT_AFTER_THE_END):
-            return f"the run had ended with {self._ended}"
-        if event_type == "run.planned" and self._measured:
-            return "the plan comes after the first metric, gate check or fault"
-        if event_type == "gate.checked" and "run.planned" not in self._seen:
-            return "the gate was checked before the run was planned"
-        return None
-
-    def _iteration(self, event_type: str, data: dict[str, Any] | None) -> str | None:
-        """Check that iterations go forward, and note the last."""
-        if data is None:
-            return None
-        if event_type == "gate.checked":
-            last, self._last_gate = self._last_gate, data["iter"]
-            if data["iter"] <= last:
-                return f"iteration {data['iter']} does not come after {last}, the last one checked"
-        if event_type == "metric.observed":
-            last, self._last_metric = self._last_metric, data["iter"]
-            if data["iter"] < last:
-                return f"iteration {data['iter']} comes before {last}, the last one observed"
-        return None
-
-    def _advance(
-        self, seq: int, event_type: str, *, time: str, data: dict[str, Any] | None
-    ) -> None:
-        if event_type == "run.opened" and self.opened is None:
+    def _mark(self, seq: int, event_type: str, *, time: str, data: dict[str, Any] | None) -> None:
+        """Note the two ends of the run, whether or not their payloads can be understood."""
+        if event_type == "run.opened":
             self.opened = (seq, time)
-        if event_type == "run.closed" and self.closing is None:
+        if event_type == "run.closed":
             said = data or {}
             self.closing = Closing(
                 seq, time, said.get("status"), said.get("exit_code"), said.get("signal")
             )
-        if event_type in {"run.finished", "run.closed"} and self._ended is None:
-            self._ended = event_type
-        if event_type in _ONCE:
-            self._seen.add(event_type)
-        self._measured = self._measured or event_type.partition(".")[0] in _MEASURING
 
-    def _open(self, seq: int, data: dict[str, Any]) -> None:
-        if self.opened is not None and self.opened[0] == seq:
-            self._kind = data["kind"]
+    def _fold(self, event: Event) -> None:
+        fold = _FOLDS.get(event.type)
+        if fold is not None:
+            fold(self, event)
+        kept = event.type.partition(".")[0] in _KEPT_FAMILIES or event.type == "gate.anchored"
+        if self.keep and kept:
+            self._events.append(event)
 
-    def _take_plan(self, seq: int, data: dict[str, Any]) -> None:
-        if self._plan is None:
-            self._plan = (seq, data["gate"])
+    def _open(self, event: Event) -> None:
+        self._kind = event.data["kind"]
+        self._asked = event.data.get("gate_preset")
 
-    def _check(self, seq: int, data: dict[str, Any]) -> None:
+    def _take_plan(self, event: Event) -> None:
+        self._plan = (event.seq, event.data["gate"])
+
+    def _check(self, event: Event) -> None:
+        data = event.data
         decision = _decision(data)
+        self._checked += 1
         self._tally[decision] = self._tally.get(decision, 0) + 1
         if decision == "fail" and (self._first_fail is None or data["iter"] < self._first_fail):
             self._first_fail = data["iter"]
         if self.keep:
-            audit = msgspec.json.encode(data["audit"])
-            self._gates.append(Gate(seq, data["iter"], decision, audit))
+            payload = msgspec.json.encode(data)
+            self._gates.append(Gate(event.seq, event.time, data["iter"], decision, payload))
 
-    def _observe(self, seq: int, data: dict[str, Any]) -> None:
+    def _observe(self, event: Event) -> None:
         if self.keep:
-            self._metrics.add(seq, data["iter"], data["values"])
+            self._metrics.add(event.seq, event.data["iter"], event.data["values"])
+
+    def _judge(self, event: Event) -> list[Fault]:
+        """Hold a possible event against the plan of the gate."""
+        if event.type == "run.planned":
+            faults = plan_faults(event.data, self._asked, load_presets())
+            if faults:
+                return [Fault("gate.plan", "; ".join(faults))]
+            self._referee = Referee(event.data["gate"])
+        return [] if self._referee is None else self._referee.follow(event.type, event.data)
 
     def replay(self) -> Replay:
         """Return what all entries say of the run."""
@@ -288,10 +294,12 @@ class Run:
             gates=gates,
             metrics=metrics,
             metrics_digest=digest,
+            events=tuple(itertools.takewhile(lambda event: there(event.seq), self._events)),
+            recount=self.recount,
         )
 
 
-_FOLDS: Mapping[str, Callable[[Run, int, dict[str, Any]], None]] = {
+_FOLDS: Mapping[str, Callable[[Run, Event], None]] = {
     "run.opened": Run._open,  # noqa: SLF001 - the table belongs to the class
     "run.planned": Run._take_plan,  # noqa: SLF001 - as above
     "gate.checked": Run._check,  # noqa: SLF001 - as above

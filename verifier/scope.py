@@ -12,13 +12,17 @@ from verifier.blobs import BlobCount
 from verifier.core import Reading
 from verifier.findings import Findings
 from verifier.policy import Policy
+from verifier.ranks import RankCount
 from verifier.story import Story
 from verifier.text import listed, plural, shown
 
 __all__ = ["FileChecks", "checked", "not_checked"]
 
+_NAMED = 12
 _FILE_CODES = ("artifact.missing", "artifact.extra", "artifact.size", "artifact.checksum")
 _COUNT_CODES = ("artifact.count", "artifact.content")
+_RANK_CODES = ("artifact.missing", "artifact.content")
+_GATE_CODES = ("gate.plan", "gate.decision", "gate.missing")
 _BLOB_CODES = ("blob.missing", "blob.checksum")
 # After these an entry is not understood, and no claim about all entries can be made.
 _UNREAD_CODES = ("line.framing", "entry.version", "entry.json", "entry.members")
@@ -38,6 +42,8 @@ def checked(
     """Return one sentence for each check that was made, with its counts."""
     counts = findings.counts()
     rows = [*_ledger_checks(reading), *_story_checks(story), *_file_checks(story, files)]
+    if story.recount().decided or any(code in counts for code in _GATE_CODES):
+        rows.append(("gates recomputed", _GATE_CODES, _recomputed(story)))
     return tuple(_sentence(name, codes, claim, counts=counts) for name, codes, claim in rows)
 
 
@@ -101,6 +107,13 @@ def _story_checks(story: Story) -> Iterator[tuple[str, tuple[str, ...], str]]:
         yield "order", ("event.order",), f"the events of {runs} come in a possible order"
 
 
+def _recomputed(story: Story) -> str:
+    count = story.recount()
+    said = f"{count.decided} of {count.checked}, from the plans and the metrics on record"
+    anchors = f"; {plural(count.anchors, 'change was', 'changes were')} declared to the gate"
+    return said + (anchors if count.anchors else "")
+
+
 def _file_checks(story: Story, files: FileChecks) -> Iterator[tuple[str, tuple[str, ...], str]]:
     artifacts, blobs = files.artifacts, files.blobs
     if artifacts is not None and (artifacts.recorded or artifacts.unjudged is None):
@@ -108,11 +121,20 @@ def _file_checks(story: Story, files: FileChecks) -> Iterator[tuple[str, tuple[s
         others = ", and no others" if artifacts.unjudged is None else ""
         yield "artifacts", _FILE_CODES, f"{recorded} with the size and digest on record{others}"
     if artifacts is not None and artifacts.recounted:
-        names = ", ".join(shown(path) for path in artifacts.recounted[:5])
+        names = ", ".join(shown(path) for path in artifacts.recounted[:_NAMED])
         yield "second count", _COUNT_CODES, f"{names}: counted again from the events, they agree"
+    if artifacts is not None and artifacts.ranks.ledgers:
+        yield "ranks", _RANK_CODES, _ranks(artifacts.ranks)
     if blobs is not None and story.blob_references:
         erased = f", {blobs.erased} erased on record" if blobs.erased else ""
         yield "blobs", _BLOB_CODES, f"{blobs.good} with the size and digest on record{erased}"
+
+
+def _ranks(count: RankCount) -> str:
+    ledgers = plural(count.ledgers, "ledger of a rank", "ledgers of ranks")
+    said = f"{ledgers}, each whole by itself and as the run says it stands"
+    runs = plural(count.runs, "run")
+    return said + (f"; what {runs} observed is the mean over them" if count.runs else "")
 
 
 def not_checked(
@@ -130,6 +152,7 @@ def not_checked(
         "time: when it really happened; times are claims of the writers",
         *_unpinned(policy, reading),
         *_unread(findings, reading, story),
+        *_undecided(story),
         *_unopened(story, files),
     )
 
@@ -158,6 +181,15 @@ def _unread(findings: Findings, reading: Reading, story: Story) -> Iterator[str]
         yield f"places: {code} was found {findings.counts()[code]} times, and not all are listed"
 
 
+def _undecided(story: Story) -> Iterator[str]:
+    count = story.recount()
+    left = count.checked - count.decided
+    if left:
+        few = f"{left} of {count.checked}" if count.decided else f"none of {count.checked}"
+        what = "were not decided again" if count.decided else "was decided again"
+        yield f"gate checks: {few} {what}; there is no plan, or no place in it, for them"
+
+
 def _unopened(story: Story, files: FileChecks) -> Iterator[str]:
     artifacts, blobs = files.artifacts, files.blobs
     if artifacts is None:
@@ -169,6 +201,10 @@ def _unopened(story: Story, files: FileChecks) -> Iterator[str]:
     if artifacts is not None and artifacts.not_recounted:
         many = plural(artifacts.not_recounted, "artifact")
         yield f"content: what {many} say beyond their digest on record"
+    links = sum(artifact.is_link for artifact in story.artifacts.values())
+    if links:
+        many = plural(links, "symbolic link leads", "symbolic links lead")
+        yield f"links: where {many}; only their text was compared, and none was followed"
     if blobs is None and story.blob_references:
         many = plural(story.blob_references, "reference")
         yield f"blobs: {many} to blobs; there is no blob store beside the ledger"

@@ -9,22 +9,24 @@ had happened.
 Not done here: ``ledger.created`` and ``key.*``, which the key register judges.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from verifier.findings import Findings
+from verifier.gates import Recount
 from verifier.runs import Replay, Run
 from verifier.schema import Check, load_schemas
 
-__all__ = ["Artifact", "BlobReference", "Keep", "Place", "Story"]
+__all__ = ["Artifact", "BlobReference", "Keep", "Place", "RankClaim", "Story"]
 
-_RUN_FAMILIES = frozenset({"run", "metric", "gate", "fault", "artifact"})
+_RUN_FAMILIES = frozenset({"run", "metric", "gate", "fault", "artifact", "governance"})
 _REFERENCE = frozenset({"sha256", "bytes", "media_type", "name"})
 _HEX = frozenset("0123456789abcdef")
 _EXAMPLES = 10
+_LINK = "inode/symlink"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,12 @@ class Artifact:
     sha256: str
     size: int
     at: int | None
+    media_type: str
+
+    @property
+    def is_link(self) -> bool:
+        """Whether a symbolic link is on record: its bytes are its text, where it points."""
+        return self.media_type == _LINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,19 @@ class BlobReference:
 
     sha256: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankClaim:
+    """What a ``run.rank`` says: where the ledger of one rank of its run stands."""
+
+    place: Place
+    rank: int
+    world_size: int
+    path: str
+    ledger: str
+    size: int
+    hash: str
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -91,6 +112,8 @@ class Story:
         self._runs: dict[str, Run] = {}
         self._artifacts: dict[str, Artifact] = {}
         self._side_files: dict[str, Artifact] = {}
+        self._ranks: dict[str, list[RankClaim]] = {}
+        self._finished: dict[str, Place] = {}
         self._blobs: dict[BlobReference, Place] = {}
         self._erased: set[str] = set()
         self._unknown: dict[str, None] = {}
@@ -102,6 +125,8 @@ class Story:
             "artifact.recorded": self._artifact_recorded,
             "blob.erased": self._blob_erased,
             "ledger.recovered": self._recovered,
+            "run.rank": self._rank,
+            "run.finished": self._run_finished,
         }
 
     @property
@@ -118,6 +143,16 @@ class Story:
     def side_files(self) -> Mapping[str, Artifact]:
         """The files that torn bytes were moved to (format.md section 4), if they were kept."""
         return self._side_files
+
+    @property
+    def ranks(self) -> Mapping[str, Sequence[RankClaim]]:
+        """The ledgers of single ranks by the subject of their run, if they were kept."""
+        return self._ranks
+
+    @property
+    def finished(self) -> Mapping[str, Place]:
+        """Where each run's first ``run.finished`` stands, if they were kept."""
+        return self._finished
 
     @property
     def blobs(self) -> Mapping[BlobReference, Place]:
@@ -138,11 +173,20 @@ class Story:
         """What came out of each run, over all entries."""
         return tuple(run.replay() for run in self._runs.values())
 
+    def recount(self) -> Recount:
+        """How many gate checks of all runs were decided again."""
+        counts = [run.recount for run in self._runs.values()]
+        return Recount(
+            checked=sum(count.checked for count in counts),
+            decided=sum(count.decided for count in counts),
+            anchors=sum(count.anchors for count in counts),
+        )
+
     def see(
         self, seq: int, line: int, event_type: str, subject: str, key: str, entry: bytes
     ) -> None:
         """Take the next readable entry."""
-        del key  # who signed is judged by the key register (format.md section 5)
+        # Whether that key may sign this is judged by the key register (format.md section 5).
         place = Place(seq, line)
         family = event_type.partition(".")[0]
         data, time = self._read(place, entry)
@@ -150,7 +194,11 @@ class Story:
             self.judged += 1
             data = self._fit(place, event_type, data)
         if family in _RUN_FAMILIES:
-            self._follow(place, event_type, subject, time=time, data=data, weight=len(entry))
+            faults = self._run(subject).follow(
+                seq, event_type, time=time, data=data, weight=len(entry), key=key
+            )
+            for fault in faults:
+                self._findings.add(fault.code, seq, line, fault.message)
         if data is None:
             return
         if b'"media_type"' in entry and b'"sha256"' in entry:
@@ -192,35 +240,45 @@ class Story:
             message = f"{event_type}: no published schema has this type, and it is not x.*"
             self._findings.add("event.schema", place.seq, place.line, message)
 
-    def _follow(  # the members of one entry, not options
-        self,
-        place: Place,
-        event_type: str,
-        subject: str,
-        *,
-        time: str,
-        data: dict[str, Any] | None,
-        weight: int,
-    ) -> None:
+    def _run(self, subject: str) -> Run:
         run = self._runs.get(subject)
         if run is None:
             run = self._runs[subject] = Run(subject, keep=self._keep.artifacts)
-        fault = run.follow(place.seq, event_type, time=time, data=data, weight=weight)
-        if fault is not None:
-            message = f"{event_type}: {fault}"
-            self._findings.add("event.order", place.seq, place.line, message)
+        return run
 
     def _artifact_recorded(self, place: Place, subject: str, data: dict[str, Any]) -> None:
         if self._keep.artifacts:
             self._artifacts[data["path"]] = Artifact(
-                place, subject, data["path"], data["sha256"], data["bytes"], data["at"]
+                place,
+                subject,
+                data["path"],
+                data["sha256"],
+                data["bytes"],
+                at=data["at"],
+                media_type=data["media_type"],
             )
 
     def _recovered(self, place: Place, subject: str, data: dict[str, Any]) -> None:
         if self._keep.artifacts:
             self._side_files[data["side_file"]] = Artifact(
-                place, subject, data["side_file"], data["sha256"], data["bytes"], None
+                place,
+                subject,
+                data["side_file"],
+                data["sha256"],
+                data["bytes"],
+                at=None,
+                media_type="application/octet-stream",
             )
+
+    def _rank(self, place: Place, subject: str, data: dict[str, Any]) -> None:
+        if self._keep.artifacts:
+            said = (data[name] for name in ("rank", "world_size", "path", "ledger", "size", "hash"))
+            self._ranks.setdefault(subject, []).append(RankClaim(place, *said))
+
+    def _run_finished(self, place: Place, subject: str, data: dict[str, Any]) -> None:
+        del data
+        if self._keep.artifacts:
+            self._finished.setdefault(subject, place)
 
     def _blob_erased(self, place: Place, subject: str, data: dict[str, Any]) -> None:
         del place, subject

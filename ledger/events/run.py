@@ -60,8 +60,11 @@ class Dependencies(Payload):
 class RunOpened(Payload):
     """The wrapper is about to start the runner.
 
-    ``gate_preset`` is what was asked of the wrapper. ``witness`` is ``in_process``
-    when a program recorded its own start and end, so that nobody else saw them.
+    ``argv`` is the command that is started, and ``runner_cmd`` its beginning that is the
+    runner itself: what follows are the arguments it was given. ``wrapper_argv`` is
+    the wrapper's own command. ``gate_preset`` is what was asked of the wrapper.
+    ``witness`` is ``in_process`` when a program recorded its own start and end, so
+    that nobody else saw them.
     """
 
     kind: Text
@@ -76,6 +79,7 @@ class RunOpened(Payload):
     env_capture: EnvCapture
     gate_preset: Text | None = None
     runner_cmd: list[str] = Field(default_factory=list)
+    wrapper_argv: list[str] = Field(default_factory=list)
     witness: Literal["process", "in_process"] = "process"
     determinism: Determinism | None = None
     dependencies: Dependencies | None = None
@@ -325,19 +329,25 @@ class RunFinished(Payload):
 
 
 class RunClosed(Payload):
-    """The runner's process has ended: the second witness speaks."""
+    """The runner's process has ended: the second witness speaks.
+
+    ``reason`` says why the wrapper ended it, or did not start it.
+    """
 
     status: RunStatus
     exit_code: Annotated[int, Field(ge=0, le=255)] | None
     signal: str | None
     wall_s: NonNegative
+    reason: Text | None = None
 
 
 class ArtifactRecorded(Payload):
     """A file of the run directory, as it stood when the run was closed.
 
     ``projection`` and ``at`` are set when the file is a projection of the first
-    ``at`` entries, and ``null`` when the runner or the wrapper wrote it.
+    ``at`` entries, and ``null`` when the runner or the wrapper wrote it. A symbolic link
+    has the ``media_type`` ``inode/symlink``; its ``sha256`` and ``bytes`` are those of its
+    text, the path it points to. It is never followed.
     """
 
     path: Text

@@ -1,4 +1,4 @@
-"""The text that the demo trains on: the user's file, or one that every Python has."""
+"""The text that a run trains on: the user's file, or one that every Python has."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from ledger import MisuseError
 
 _BUILT_IN = "pydoc_data.topics"
+STDLIB = "stdlib source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,14 @@ def load_corpus(path: Path | None) -> Corpus:
     # The name alone: a full path says more about the machine than about the text.
     name = path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return Corpus(name, content)
+
+
+def stdlib_corpus() -> Corpus:
+    """Return the sources of CPython's own top-level modules, in the order of their names.
+
+    About five megabytes of Python; like the help texts, they differ between versions.
+    """
+    import os
+
+    files = sorted(Path(os.__file__).parent.glob("*.py"))
+    return Corpus(STDLIB, b"\n".join(path.read_bytes() for path in files))

@@ -1,4 +1,4 @@
-"""Decide one gate check from counts alone, so that anyone can decide it again.
+"""Decide one check of a histogram gate from counts (gate.md, section 4).
 
 D_W is the weighted mean, over the metrics, of the total variation distance
 between two histograms: the reference window's and the recent window's. Both
@@ -8,76 +8,19 @@ float. No rounding, no order of summation and no library can move a decision.
 
 This is a deliberately plain gate. A two-sample distance has a bias at small
 samples and sees healthy drift as well as faults; the demo's plan leaves room
-for both, as docs/explanation/demo-gate.md measures.
+for both, as docs/explanation/demo-gate.md measures, and the gate for real
+trainings is the forecasting one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from math import floor, isfinite
-from typing import Any, Literal
+from math import floor, isfinite, nan
 
 from ledger.errors import MisuseError
+from producers.gates.check import Check, Decision, Evidence
 from producers.gates.plan import Metric, Plan
 
-Decision = Literal["pass", "warn", "fail", "skip"]
-
-_NONFINITE: tuple[Decision, str] = ("fail", "nonfinite_metric")
-_WARMUP: tuple[Decision, str] = ("skip", "warmup")
-_INSUFFICIENT: tuple[Decision, str] = ("skip", "insufficient_evidence")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The counts of one metric over the plan's bins, in two windows.
-
-    Only finite values are counted: a recent window whose counts do not add up
-    to the plan's samples held a value that was not finite.
-    """
-
-    reference: tuple[int, ...]
-    recent: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One evaluation of the gate: the decision, how it came about, and the counts."""
-
-    iter: int
-    decision: Decision
-    reason: str
-    evaluated: bool
-    policy: str
-    worst_dw: float | None
-    eps_eff: float | None
-    per_metric_tv: Mapping[str, float | None]
-    evidence_total: int
-    min_evidence: int
-    evidence: Mapping[str, Evidence]
-
-    def as_data(self) -> dict[str, Any]:
-        """Return the check as the payload of ``gate.checked``; no number is ``null`` for NaN."""
-        nonfinite = self.reason == _NONFINITE[1]
-        return {
-            "iter": self.iter,
-            "decision": self.decision,
-            "audit": {
-                "evaluated": self.evaluated,
-                "reason": self.reason,
-                "policy": self.policy,
-                "worst_DW": "NaN" if nonfinite else self.worst_dw,
-                "eps_eff": self.eps_eff,
-                "per_metric_tv": {
-                    name: "NaN" if tv is None else tv for name, tv in self.per_metric_tv.items()
-                },
-                "evidence_total": self.evidence_total,
-                "min_evidence": self.min_evidence,
-            },
-            "evidence": {
-                name: {"reference": list(e.reference), "recent": list(e.recent)}
-                for name, e in self.evidence.items()
-            },
-        }
+_BIT = 0.6931471805599453  # nats in a bit, as gate.md writes it
 
 
 def count(values: Iterable[float], metric: Metric, bins: int) -> tuple[int, ...]:
@@ -109,11 +52,19 @@ def total_variation(one: Sequence[int], other: Sequence[int]) -> Fraction:
 
 
 def decide(
-    plan: Plan, evidence: Mapping[str, Evidence], history: Sequence[str], *, iteration: int
+    plan: Plan,
+    evidence: Mapping[str, Evidence],
+    history: Sequence[bool],
+    *,
+    iteration: int,
+    gain: Fraction | None = None,
 ) -> Check:
-    """Decide the check at *iteration* from the counts and the run's earlier decisions.
+    """Decide the check at *iteration* from its counts.
 
-    A value that was not finite fails at once. Skips neither add to a row nor end it.
+    *history* says of each earlier check that was evaluated whether its window
+    exceeded; *gain* is by how much the loss fell since the reference window, in
+    nats, if both had a value. A value that was not finite fails at once, and so
+    does one that is missing.
 
     Raises:
         MisuseError: The evidence is not of this plan's metrics and bins.
@@ -123,30 +74,40 @@ def decide(
     broken = sorted(name for name, e in evidence.items() if sum(e.recent) < plan.samples)
     total = sum(min(sum(e.reference), sum(e.recent)) for e in evidence.values())
     weighted = _weighted_mean(plan, distances) if len(distances) == len(evidence) else None
-    shown: dict[str, float | None] = {name: float(tv) for name, tv in sorted(distances.items())}
-    if broken:
-        decision, reason = _NONFINITE
-        shown |= dict.fromkeys(broken)
-    elif iteration < plan.warmup:
-        decision, reason = _WARMUP
-    elif weighted is None or total < plan.min_evidence:
-        decision, reason = _INSUFFICIENT
-    else:
-        reason = decision = _judge(plan, weighted, history)
+    decision, reason = _not_judged(plan, iteration, broken=broken, total=total, weighted=weighted)
+    exceeds = bool(broken)
+    if decision is None:
+        exceeds = weighted is not None and _exceeds(plan, weighted, distances)
+        reason = decision = _judge(plan, history, exceeds=exceeds, low=_is_low(plan, gain))
     evaluated = decision != "skip"
+    shown = {name: float(tv) for name, tv in sorted(distances.items())}
+    distance = None if weighted is None else float(weighted)
     return Check(
         iter=iteration,
         decision=decision,
         reason=reason,
-        evaluated=evaluated,
         policy=plan.policy,
-        worst_dw=float(weighted) if evaluated and weighted is not None and not broken else None,
+        worst_dw=nan if broken else distance if evaluated else None,
         eps_eff=plan.epsilon if evaluated else None,
-        per_metric_tv=shown if evaluated else {},
+        per_metric_tv=shown | dict.fromkeys(broken, nan) if evaluated else {},
         evidence_total=total,
         min_evidence=plan.min_evidence,
+        exceeds=exceeds,
         evidence=dict(evidence),
     )
+
+
+def _not_judged(
+    plan: Plan, iteration: int, *, broken: list[str], total: int, weighted: Fraction | None
+) -> tuple[Decision | None, str]:
+    """Return the decision of a check whose distance is not looked at, and its reason."""
+    if broken:
+        return "fail", "nonfinite_metric"
+    if iteration < plan.warmup:
+        return "skip", "warmup"
+    if weighted is None or total < plan.min_evidence:
+        return "skip", "insufficient_evidence"
+    return None, ""
 
 
 def _check_shape(plan: Plan, evidence: Mapping[str, Evidence]) -> None:
@@ -175,12 +136,23 @@ def _weighted_mean(plan: Plan, distances: Mapping[str, Fraction]) -> Fraction:
     return sum((weights[name] * tv for name, tv in distances.items()), Fraction()) / total
 
 
-def _judge(plan: Plan, weighted: Fraction, history: Sequence[str]) -> Decision:
-    if weighted <= Fraction(plan.epsilon):
-        return "pass"
-    row = 1
-    for earlier in reversed([decision for decision in history if decision != "skip"]):
-        if earlier == "pass":
-            break
-        row += 1
-    return "fail" if row >= plan.persistence else "warn"
+def _exceeds(plan: Plan, weighted: Fraction, distances: Mapping[str, Fraction]) -> bool:
+    epsilon = Fraction(plan.epsilon)
+    least = min(plan.min_metrics_exceeding or 0, len(plan.metrics))
+    return weighted > epsilon and sum(tv > epsilon for tv in distances.values()) >= least
+
+
+def _is_low(plan: Plan, gain: Fraction | None) -> bool:
+    return plan.gain is not None and gain is not None and gain < Fraction(plan.gain * _BIT)
+
+
+def _judge(plan: Plan, history: Sequence[bool], *, exceeds: bool, low: bool) -> Decision:
+    if plan.policy == "either":
+        return "fail" if exceeds or low else "pass"
+    if plan.policy == "conjunction":
+        return "fail" if exceeds and low else "warn" if exceeds else "pass"
+    # Skips are not in the history: they neither add to a row nor end it.
+    before = history[len(history) - plan.persistence + 1 :] if plan.persistence > 1 else ()
+    if exceeds and len(history) >= plan.persistence - 1 and all(before):
+        return "fail"
+    return "warn" if exceeds or low else "pass"

@@ -1,73 +1,72 @@
-"""Follow a run's metrics window by window, and check the gate at the end of each.
+"""Open the gate that a plan asks for; the two kinds look alike from outside.
 
-No clock, no file, no torch: numbers in, checks out. The reference is the last
-but one of the earlier windows that did not exceed. The last one is left out
-because a fault may have begun in the middle of it, unseen: against a half
-polluted reference the next window would look half as bad. And a window that
-warned or failed never becomes a reference, so that a lasting fault keeps failing.
-
->>> from producers.gates.plan import Metric, Plan
->>> plan = Plan(preset="p", window=2, warmup=0, bins=4, metrics=(Metric("m", 0, 1, 1),),
-...             epsilon=0.5, persistence=1, min_evidence=2)
->>> gate = Gate(plan)
->>> checks = [gate.observe(i, {"m": i > 5}) for i in range(8)]
->>> [(check.iter, check.decision) for check in checks if check]
-[(2, 'skip'), (4, 'skip'), (6, 'pass'), (8, 'fail')]
+>>> from producers.gates.presets import preset
+>>> gate = open_gate(preset("short_v0"))
+>>> gate.wants(7), gate.check(7) is None
+(True, True)
 """
 
 from collections.abc import Mapping
+from typing import Any, Protocol
 
-from ledger.errors import MisuseError
-from producers.gates.decide import Check, Evidence, count, decide
+from producers.gates.check import Check
+from producers.gates.forecast import ForecastPlan
+from producers.gates.forecasting import ForecastGate
+from producers.gates.histogram import HistogramGate
 from producers.gates.plan import Plan
 
-_Counts = Mapping[str, tuple[int, ...]]
+AnyPlan = Plan | ForecastPlan
 
 
-class Gate:
-    """The training gate of one run."""
-
-    def __init__(self, plan: Plan) -> None:
-        """Start at iteration 0, with an empty reference."""
-        self._plan = plan
-        self._next = 0
-        self._window: list[Mapping[str, float]] = []
-        nothing: _Counts = {m.name: (0,) * plan.bins for m in plan.metrics}
-        self._accepted = (nothing, nothing)  # the last two windows that did not exceed
-        self._history: list[str] = []
+class Gate(Protocol):
+    """The training gate of one run: observe, check at the end of each window, anchor."""
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> AnyPlan:
         """What the gate was told at the start."""
-        return self._plan
 
-    def observe(self, iteration: int, values: Mapping[str, float]) -> Check | None:
-        """Take in one iteration's metrics; return a check if they complete a window.
+    def wants(self, iteration: int) -> bool:
+        """Whether an observation at *iteration* would count; a loop may spare the others."""
+
+    def observe(self, iteration: int, values: Mapping[str, float]) -> None:
+        """Take in one iteration's metrics; of two values for one of them the first counts.
 
         Raises:
-            MisuseError: The iteration is not the next one, or a declared metric is
-                missing. A gap would make a window look whole that is not.
+            MisuseError: The iteration is before the last check or after one that is due.
         """
-        if iteration != self._next:
-            raise MisuseError(f"the gate expects iteration {self._next}, not {iteration}")
-        missing = [m.name for m in self._plan.metrics if m.name not in values]
-        if missing:
-            raise MisuseError(f"iteration {iteration} has no value of {', '.join(missing)}")
-        self._next += 1
-        if iteration % self._plan.metric_interval == 0:
-            self._window.append(dict(values))
-        return self._check() if self._next % self._plan.window == 0 else None
 
-    def _check(self) -> Check:
-        recent: _Counts = {
-            m.name: count((row[m.name] for row in self._window), m, self._plan.bins)
-            for m in self._plan.metrics
-        }
-        reference = self._accepted[0]
-        evidence = {name: Evidence(reference[name], recent[name]) for name in recent}
-        check = decide(self._plan, evidence, self._history, iteration=self._next)
-        if check.decision in {"pass", "skip"}:
-            self._accepted = (self._accepted[1], recent)
-        self._history.append(check.decision)
-        self._window = []
-        return check
+    def check(self, done: int) -> Check | None:
+        """Return a check if a window ends where *done* iterations are complete.
+
+        Raises:
+            MisuseError: The end of a window was passed over.
+        """
+
+    def anchor(self, iteration: int) -> None:
+        """Begin anew at *iteration*, where something changed that is no fault.
+
+        Raises:
+            MisuseError: The iteration is before the last check or after one that is due.
+        """
+
+
+def open_gate(plan: AnyPlan, *, start: int = 0) -> Gate:
+    """Return the gate of a run that begins, or goes on, at iteration *start*.
+
+    Its first window is the first that begins there or later (gate.md, section 2).
+
+    Raises:
+        MisuseError: *start* is negative.
+    """
+    if isinstance(plan, ForecastPlan):
+        return ForecastGate(plan, start=start)
+    return HistogramGate(plan, start=start)
+
+
+def plan_from_data(data: Mapping[str, Any]) -> AnyPlan:
+    """Return the plan that ``run.planned`` recorded, of whichever kind.
+
+    Raises:
+        MisuseError: It is no plan that can be carried out.
+    """
+    return ForecastPlan.from_data(data) if "engine" in data else Plan.from_data(data)

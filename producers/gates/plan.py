@@ -1,7 +1,7 @@
-"""What a training gate commits to before the first step, and its default values.
+"""What a histogram gate commits to before the first step (gate.md, section 4).
 
-The plan goes into ``run.planned``; together with the counts in each
-``gate.checked`` it is all that a decision depends on.
+The plan goes into ``run.planned``; together with the metrics on record it is
+all that a decision depends on. A forecasting gate's is in ``forecast.py``.
 
 >>> DEMO.as_data()["window"]
 20
@@ -16,8 +16,10 @@ from typing import Any
 
 from ledger.errors import MisuseError
 
-PERSISTENCE = "persistence"
-"""Warn when D_W exceeds epsilon, fail when it did so K checks in a row."""
+MOST_METRICS = 64  # the limits that the verifier sets, so that a plan cannot make it work all day
+_MOST_CELLS = 8192
+
+POLICIES = ("persistence", "persistence_stability", "either", "conjunction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Metric:
         Raises:
             MisuseError: The range is empty or not finite, or the weight is negative.
         """
-        if not (isfinite(self.low) and isfinite(self.high) and self.low < self.high):
+        # A width beyond binary64 would be infinite, and no place in it a number.
+        if not (self.low < self.high and isfinite(self.high - self.low)):
             raise MisuseError(f"metric {self.name}: [{self.low}, {self.high}] is not a range")
         if not (isfinite(self.weight) and self.weight >= 0):
             raise MisuseError(f"metric {self.name}: weight {self.weight} is not a weight")
@@ -43,15 +46,16 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a gate's decisions depend on, besides the metrics themselves.
+    """Everything that a histogram gate's decisions depend on, besides the metrics.
 
     A check happens at each multiple *t* of ``window`` and judges the iterations
     [t - window, t). Each of them whose number is a multiple of
-    ``metric_interval`` gives one value of every metric.
+    ``metric_interval`` gives one value of every metric. ``gain`` is in bits;
+    ``None`` turns its rule off, and so does ``min_metrics_exceeding``'s.
     """
 
     preset: str
-    policy: str = PERSISTENCE
+    policy: str = "persistence"
     window: int
     metric_interval: int = 1
     warmup: int
@@ -60,6 +64,8 @@ class Plan:
     epsilon: float
     persistence: int
     min_evidence: int
+    gain: float | None = None
+    min_metrics_exceeding: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be carried out as written.
@@ -69,23 +75,25 @@ class Plan:
         """
         names = [metric.name for metric in self.metrics]
         problems = {
-            f"policy {self.policy!r} is not known": self.policy != PERSISTENCE,
-            "window must be a positive multiple of metric_interval": self.window < 1
-            or self.metric_interval < 1
-            or self.window % self.metric_interval != 0,
+            f"policy {self.policy!r} is not one of {', '.join(POLICIES)}": self.policy
+            not in POLICIES,
+            **whole_problems(window=self.window, metric_interval=self.metric_interval),
             "bins must be at least 2": self.bins < 2,  # noqa: PLR2004 - one bin tells nothing
             "epsilon must be finite and not negative": not (
                 isfinite(self.epsilon) and self.epsilon >= 0
             ),
             "persistence and min_evidence must be at least 1": self.persistence < 1
             or self.min_evidence < 1,
+            "min_metrics_exceeding must be at least 1": self.min_metrics_exceeding is not None
+            and self.min_metrics_exceeding < 1,
+            "gain must be finite": self.gain is not None and not isfinite(self.gain),
             "warmup must not be negative": self.warmup < 0,
             "metrics must be named once each": len(set(names)) != len(names),
+            f"there are more than {MOST_METRICS} metrics": len(names) > MOST_METRICS,
+            f"metrics times bins are more than {_MOST_CELLS}": len(names) * self.bins > _MOST_CELLS,
             "the weights must not all be zero": not any(m.weight for m in self.metrics),
         }
-        for problem, holds in problems.items():
-            if holds:
-                raise MisuseError(f"gate plan: {problem}")
+        refuse(problems)
 
     @property
     def samples(self) -> int:
@@ -95,17 +103,9 @@ class Plan:
     def as_data(self) -> dict[str, Any]:
         """Return the plan as the ``gate`` member of ``run.planned``."""
         return {
-            "preset": self.preset,
-            "policy": self.policy,
-            "window": self.window,
-            "metric_interval": self.metric_interval,
-            "warmup": self.warmup,
-            "bins": self.bins,
+            **{name: getattr(self, name) for name in _PLAIN},
             "ranges": {m.name: [m.low, m.high] for m in self.metrics},
             "weights": {m.name: m.weight for m in self.metrics},
-            "epsilon": self.epsilon,
-            "persistence": self.persistence,
-            "min_evidence": self.min_evidence,
         }
 
     @classmethod
@@ -120,10 +120,32 @@ class Plan:
                 Metric(name, low, high, data["weights"][name])
                 for name, (low, high) in sorted(data["ranges"].items())
             )
-            rest = {name: data[name] for name in _PLAIN}
+            # The last two came later: a plan without them has neither rule.
+            rest = {name: data[name] for name in _PLAIN[:-2]}
+            rest |= {name: data.get(name) for name in _PLAIN[-2:]}
+            return cls(metrics=metrics, **rest)
         except (KeyError, TypeError, ValueError) as error:
             raise MisuseError(f"gate plan: {error!r} in what was recorded") from error
-        return cls(metrics=metrics, **rest)
+
+
+def whole_problems(*, window: int, metric_interval: int) -> dict[str, bool]:
+    """Return what can be wrong with the windows of any plan, and whether it is."""
+    return {
+        "window must be a positive multiple of metric_interval": window < 1
+        or metric_interval < 1
+        or window % metric_interval != 0
+    }
+
+
+def refuse(problems: Mapping[str, bool]) -> None:
+    """Raise for the first problem that is there.
+
+    Raises:
+        MisuseError: There is one.
+    """
+    for problem, holds in problems.items():
+        if holds:
+            raise MisuseError(f"gate plan: {problem}")
 
 
 _PLAIN = (
@@ -136,6 +158,8 @@ _PLAIN = (
     "epsilon",
     "persistence",
     "min_evidence",
+    "gain",
+    "min_metrics_exceeding",
 )
 
 # Chosen by measurement: docs/explanation/demo-gate.md has the table.

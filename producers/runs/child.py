@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -23,25 +23,30 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What a runner needs to write into the ledger; it is told nothing else of ours."""
+    """What a runner needs to write into the ledger; it is told nothing else of ours.
+
+    *told* are further variables for it, by name.
+    """
 
     seed: bytes
     ledger: Path
     run_id: str
     outdir: Path
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Show no field: one of them is a private key."""
         return f"Handover(run_id={self.run_id!r})"
 
     def environment(self, inherited: Mapping[str, str], *, key_fd: int) -> dict[str, str]:
-        """Return the runner's environment: ours, with none of our ``LEDGER_*`` but these four."""
+        """Return the runner's environment: ours, with none of our ``LEDGER_*`` but these."""
         kept = {k: v for k, v in inherited.items() if not k.startswith("LEDGER_")}
         return kept | {
             "LEDGER_KEY_FD": str(key_fd),
             "LEDGER_PATH": str(self.ledger),
             "LEDGER_RUN_ID": self.run_id,
             "LEDGER_OUTDIR": str(self.outdir),
+            **self.told,
         }
 
 
@@ -133,26 +138,34 @@ def start(argv: Sequence[str], handover: Handover, *, env: Mapping[str, str], cw
     return Child(process, outputs[0][0], outputs[1][0])
 
 
-def wait(child: Child, interrupts: Interrupts, *, grace: float) -> Ending:
+def wait(
+    child: Child,
+    interrupts: Interrupts,
+    *,
+    grace: float,
+    must_stop: Callable[[], bool] = lambda: False,
+) -> Ending:
     """Wait for the runner's end, passing on the signals that we get.
 
     After one of them the runner has *grace* seconds to end by itself; then it
     gets SIGTERM, and after as long again SIGKILL. Each further signal that we
-    get takes the next of these steps at once.
+    get takes the next of these steps at once. When *must_stop* becomes true, that
+    counts as a SIGTERM that we got.
     """
     process = child.process
     ladder = _ladder(interrupts)
     step_due = float("inf")
-    handled = 0
+    handled = asked = 0
     while process.poll() is None:
-        if len(interrupts.received) > handled or time.monotonic() >= step_due:
-            handled = min(handled + 1, len(interrupts.received))
+        asked = len(interrupts.received) + must_stop()
+        if asked > handled or time.monotonic() >= step_due:
+            handled = min(handled + 1, asked)
             number = ladder()
             _signal_group(process.pid, number)
             step_due = float("inf") if number == signal.SIGKILL else time.monotonic() + grace
         with suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_S)
-    if interrupts.received:
+    if asked or interrupts.received:
         # Whoever asked the run to stop meant all of it: what is left in the group must not
         # train on. The group's number cannot be taken by others while anyone is left in it.
         _signal_group(process.pid, signal.SIGKILL)
@@ -171,7 +184,7 @@ def _ladder(interrupts: Interrupts) -> Callable[[], int]:
 
     def next_step() -> int:
         if not climbed:
-            step = interrupts.received[0]
+            step = interrupts.received[0] if interrupts.received else int(signal.SIGTERM)
         elif signal.SIGTERM not in climbed:
             step = int(signal.SIGTERM)
         else:

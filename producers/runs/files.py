@@ -6,6 +6,7 @@ place, synced, and renamed.
 
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -23,10 +24,14 @@ SENTINELS = (
 )
 """A directory that holds one of these holds a run's artifacts (the seed's section 2.1)."""
 
+LINK = "inode/symlink"
+"""The media type of a symbolic link; its bytes are its text, where it points."""
+
 _BLOBS = "blobs"
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 _TEMPORARY = ".partial-"
 _CHUNK = 1 << 20
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]")
 _MEDIA_TYPES = {
     ".csv": "text/csv",
     ".html": "text/html",
@@ -93,10 +98,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def take_stock(outdir: Path, ledger: Path) -> tuple[tuple[FileFact, ...], tuple[str, ...]]:
-    """Return the regular files under *outdir* with their digests, and what was left out.
+    """Return the files and links under *outdir* with their digests, and what was left out.
 
-    The ledger's own files and the blobs are not artifacts. Left out are links,
-    devices and names that are not UTF-8: no reader could open them safely.
+    The ledger's own files and the blobs are not artifacts. A symbolic link is not
+    followed: on record is its text, where it points. Left out are devices and names
+    that hold control characters, a backslash, or bytes that are not UTF-8: no reader
+    could open them safely. Nor does a link go on record that points to such a name.
     """
     facts = []
     left_out = []
@@ -104,7 +111,6 @@ def take_stock(outdir: Path, ledger: Path) -> tuple[tuple[FileFact, ...], tuple[
     for path in sorted(_files(root, ledger.resolve())):
         name = path.relative_to(root).as_posix()
         try:
-            name.encode()
             facts.append(_fact(path, name))
         except (OSError, UnicodeEncodeError, ValueError):
             left_out.append(ascii(name))
@@ -114,7 +120,7 @@ def take_stock(outdir: Path, ledger: Path) -> tuple[tuple[FileFact, ...], tuple[
 def _files(outdir: Path, ledger: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(outdir):
         here = Path(folder)
-        if here == ledger.parent and _BLOBS in folders:
+        if here == ledger.parent and _BLOBS in folders and not (here / _BLOBS).is_symlink():
             folders.remove(_BLOBS)
         for name in names + [f for f in folders if (here / f).is_symlink()]:
             if not (here == ledger.parent and _belongs_to(ledger.name, name)):
@@ -129,6 +135,11 @@ def _belongs_to(ledger: str, name: str) -> bool:
 
 
 def _fact(path: Path, name: str) -> FileFact:
+    name.encode()
+    if _UNSAFE.search(name):
+        raise ValueError("not a plain name")
+    if path.is_symlink():
+        return _link(path, name)
     digest = hashlib.sha256()
     size = 0
     # O_NOFOLLOW: a link could point at anything. O_NONBLOCK: opening a pipe would wait forever.
@@ -141,6 +152,14 @@ def _fact(path: Path, name: str) -> FileFact:
             size += len(chunk)
     media_type = _MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
     return FileFact(name, digest.hexdigest(), size, media_type)
+
+
+def _link(path: Path, name: str) -> FileFact:
+    target = os.readlink(path)  # noqa: PTH115 - a Path would drop a './' or a last '/'
+    if _UNSAFE.search(target):
+        raise ValueError("not a plain target")
+    content = target.encode()
+    return FileFact(name, hashlib.sha256(content).hexdigest(), len(content), LINK)
 
 
 def _sync_directory(path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from producers.runs.redact import StreamMask
+from producers.runs.streammask import StreamMask
 
 _CHUNK = 1 << 16
 _PIPE_BYTES = 1 << 20  # the most that a pipe holds (Linux, without privileges; 64 KiB by default)

@@ -2,18 +2,19 @@
 
 A program that was started by ``ledger run`` calls :func:`attach` and records its
 story: the plan before step 0, then metrics, checks and faults, then its end.
-Metrics are recorded in the background; a plan, a check and a fault are durable
-when their call returns, so that whatever is done because of them comes after
-them on disk too.
+Metrics are recorded in the background; everything else is durable when its call
+returns, so that whatever is done because of it comes after it on disk too.
 """
 
 import os
+import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ledger import Key, Ledger, MisuseError, Recorder, number
+from ledger import Head, Key, Ledger, MisuseError, Recorder, number
+from producers.runs.redact import known_secrets, mask_data
 
 _SEED_BYTES = 32
 _NEEDED = ("LEDGER_KEY_FD", "LEDGER_PATH", "LEDGER_RUN_ID", "LEDGER_OUTDIR")
@@ -28,6 +29,7 @@ class Session:
         self.outdir = outdir
         self._book = book
         self._recorder = Recorder(book)
+        self._secrets = known_secrets(sys.orig_argv, os.environ)
 
     def __enter__(self) -> Self:
         """Return the session itself."""
@@ -43,6 +45,11 @@ class Session:
         self.close()
 
     @property
+    def book(self) -> Ledger:
+        """The ledger itself, for reading what is in it."""
+        return self._book
+
+    @property
     def waited(self) -> float:
         """How many seconds recording has held the training up."""
         return self._recorder.waited
@@ -55,6 +62,14 @@ class Session:
         """
         self._record_durably("run.planned", data)
 
+    def resumed(self, data: Mapping[str, Any]) -> None:
+        """Record ``run.resumed``: the weights that this run goes on from. Durable.
+
+        Raises:
+            LedgerError: It could not be recorded.
+        """
+        self._record_durably("run.resumed", data)
+
     def observe(self, iteration: int, values: Mapping[str, float]) -> None:
         """Record the metrics of one iteration, in the background.
 
@@ -65,6 +80,8 @@ class Session:
             LedgerError: It cannot be recorded, or an earlier event could not be.
         """
         shown = {name: number(float(value)) for name, value in values.items()}
+        if self._secrets:
+            shown = mask_data(shown, self._secrets)
         self._record("metric.observed", {"iter": iteration, "values": shown})
 
     def check(self, data: Mapping[str, Any]) -> None:
@@ -75,24 +92,68 @@ class Session:
         """
         self._record_durably("gate.checked", data)
 
-    def inject(self, iteration: int, kind: str, *, fraction: float) -> None:
-        """Record that the run begins to corrupt its own input. Durable.
+    def anchor(self, iteration: int, reason: str) -> None:
+        """Record a change that is no fault, at which the gate begins its history anew. Durable.
 
         Raises:
             LedgerError: It could not be recorded.
         """
-        self._record_durably(
-            "fault.injected", {"iter": iteration, "kind": kind, "fraction": fraction}
-        )
+        self._record_durably("gate.anchored", {"iter": iteration, "reason": reason})
 
-    def finish(self, iters: int, final_loss: float | None) -> None:
+    def inject(
+        self, iteration: int, kind: str, *, fraction: float = 1.0, factor: float | None = None
+    ) -> None:
+        """Record that the run begins to corrupt itself. Durable.
+
+        *fraction* is the share of its input that is hit, in [0, 1]; *factor* is by
+        how much a rate is multiplied, ``None`` where nothing is.
+
+        Raises:
+            LedgerError: It could not be recorded.
+        """
+        data = {"iter": iteration, "kind": kind, "fraction": fraction, "factor": factor}
+        self._record_durably("fault.injected", data)
+
+    def saved(self, iteration: int, path: str, *, sha256: str, size: int) -> Head:
+        """Record ``run.saved``, and return where the ledger stands with it. Durable.
+
+        *path* is where the weights are, and *sha256* and *size* (in bytes) are of
+        their files (``producers.gates.resume``).
+
+        Raises:
+            LedgerError: It could not be recorded.
+        """
+        data = {"iter": iteration, "path": path, "sha256": sha256, "bytes": size}
+        self._record_durably("run.saved", data)
+        return self._book.head
+
+    def rank(self, data: Mapping[str, Any]) -> None:
+        """Record ``run.rank``: how the ledger of another rank stood at the end. Durable.
+
+        Raises:
+            LedgerError: It could not be recorded.
+        """
+        self._record_durably("run.rank", data)
+
+    def finish(
+        self,
+        iters: int,
+        final_loss: float | None,
+        *,
+        overhead_s: float | None = None,
+        stopped: str | None = None,
+    ) -> None:
         """Record the runner's own last word. Durable.
+
+        *overhead_s* is how many seconds went into metrics, gate and recording, and
+        *stopped* why the run ended before its plan did.
 
         Raises:
             LedgerError: It could not be recorded.
         """
         loss = None if final_loss is None else number(float(final_loss))
-        self._record_durably("run.finished", {"iters": iters, "final_loss": loss})
+        data = {"iters": iters, "final_loss": loss, "overhead_s": overhead_s, "stopped": stopped}
+        self._record_durably("run.finished", data)
 
     def close(self) -> None:
         """Make everything durable, and let go of the ledger.
@@ -109,8 +170,19 @@ class Session:
         self._recorder.record(event_type, f"run/{self.run_id}", dict(data))
 
     def _record_durably(self, event_type: str, data: Mapping[str, Any]) -> None:
+        if self._secrets and event_type != "gate.checked":
+            # Names of files and models are free text, and a ledger cannot be edited later.
+            # What the gate decides by is none: it must be recorded as it is.
+            exact = {name: value for name, value in data.items() if name == "gate"}
+            data = {**mask_data(data, self._secrets), **exact}
         self._record(event_type, data)
         self._recorder.flush()
+
+
+def is_witnessed(environment: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a wrapper started this process, and its key was not taken yet."""
+    env = os.environ if environment is None else environment
+    return all(name in env for name in _NEEDED)
 
 
 def attach(environment: MutableMapping[str, str] | None = None) -> Session:

@@ -20,12 +20,22 @@ Finalize = Callable[[Ledger, Path], Mapping[str, bytes]]
 
 _BATCH = 1000
 _ATTEMPTS = 5
+_LEFT_OUT = (
+    ": not on record, and a verifier will ask why: neither a file nor a link,"
+    " or a control character in its name or target"
+)
 _PROJECTIONS = {
+    "calibration.csv": "calibration",
+    "calibration.meta.json": "calibration",
     "first_fail_iter.txt": "summary",
+    "governance_log.jsonl": "governance",
+    "manual_judgement.json": "judgement",
+    "manual_judgement.jsonl": "judgement",
     "report.md": "report",
     "report.txt": "report",
     "results.json": "results",
     "results_summary.json": "summary",
+    "run_config_resolved.json": "run_config",
     "timeline.txt": "timeline",
     "window_signature.json": "window_signature",
 }
@@ -40,7 +50,7 @@ class Witness:
         self._run_id = run_id
         self._outdir = outdir
 
-    def open(self, kind: str, provenance: Provenance) -> Key:
+    def open(self, kind: str, provenance: Provenance, *, gate_preset: str | None = None) -> Key:
         """Authorise a new key for the runner, record the start, and return the key.
 
         Raises:
@@ -50,9 +60,10 @@ class Witness:
         key = Key.generate(f"runner-{self._run_id}")
         self._book.authorize(key.public, name=key.name, roles=["runner"])
         try:
-            self._record(
-                "run.opened", provenance.opened(kind=kind, outdir=self._outdir, runner_key=key.id)
+            opened = provenance.opened(
+                kind=kind, outdir=self._outdir, runner_key=key.id, gate_preset=gate_preset
             )
+            self._record("run.opened", opened)
         except BaseException:
             with suppress(LedgerError):  # the first fault is the one to tell of
                 self.revoke(key)
@@ -67,8 +78,19 @@ class Witness:
         """
         self._book.revoke(key.id, reason="run closed")
 
-    def close(self, status: str, ending: Ending, *, wall_s: float) -> None:
-        """Record how the runner ended.
+    def begin(self, opening: Finalize | None) -> None:
+        """Write the files of a run that has only begun, in case that nothing comes after.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        if opening is not None:
+            self._write(opening(self._book, self._outdir))
+
+    def close(
+        self, status: str, ending: Ending, *, wall_s: float, reason: str | None = None
+    ) -> None:
+        """Record how the runner ended; *reason* is why we ended it, or did not start it.
 
         Raises:
             StoreError: The disk refused.
@@ -80,6 +102,7 @@ class Witness:
                 "exit_code": ending.exit_code,
                 "signal": ending.signal,
                 "wall_s": wall_s,
+                "reason": reason,
             },
         )
 
@@ -98,11 +121,15 @@ class Witness:
         finally:
             facts, left_out = take_stock(self._outdir, self._book.path)
             self._record_artifacts(facts, projected)
-        notes = tuple(f"{name}: not a regular file; it is not on record" for name in left_out)
+        notes = tuple(f"{name}{_LEFT_OUT}" for name in left_out)
         return tuple(fact.path for fact in facts), notes
 
     def _project(self, finalize: Finalize) -> dict[str, int]:
         at, files = self._snapshot(finalize)
+        self._write(files)
+        return dict.fromkeys(files, at)
+
+    def _write(self, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             relative = PurePosixPath(name)
             if relative.is_absolute() or ".." in relative.parts:
@@ -110,7 +137,6 @@ class Witness:
             path = self._outdir / relative
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
-        return dict.fromkeys(files, at)
 
     def _snapshot(self, finalize: Finalize) -> tuple[int, Mapping[str, bytes]]:
         # A projection says of how many entries it is one. If others write into the same
@@ -124,11 +150,12 @@ class Witness:
             return self._book.size, finalize(self._book, self._outdir)
 
     def _record_artifacts(self, facts: Sequence[FileFact], projected: Mapping[str, int]) -> None:
+        folder = self._folder()
         events = [
             self._event(
                 "artifact.recorded",
                 {
-                    "path": fact.path,
+                    "path": f"{folder}{fact.path}",
                     "sha256": fact.sha256,
                     "bytes": fact.bytes,
                     "media_type": fact.media_type,
@@ -140,6 +167,13 @@ class Witness:
         ]
         for start in range(0, len(events), _BATCH):
             self._book.append_batch(events[start : start + _BATCH])
+
+    def _folder(self) -> str:
+        """Return where the run's directory is, seen from the ledger's: paths begin there."""
+        ledger, outdir = self._book.path.parent.resolve(), self._outdir.resolve()
+        if ledger == outdir or not outdir.is_relative_to(ledger):
+            return ""
+        return f"{outdir.relative_to(ledger).as_posix()}/"
 
     def _record(self, event_type: str, data: dict[str, Any]) -> None:
         self._book.append(self._event(event_type, data))

@@ -3,7 +3,8 @@
 import sys
 import time
 
-from producers.gates import Gate, Metric, Plan
+from producers.gates.plan import Metric, Plan
+from producers.gates.recording import GatedRun
 from producers.runs import attach
 
 PLAN = Plan(
@@ -17,31 +18,31 @@ PLAN = Plan(
     min_evidence=4,
 )
 PLANNED = {
-    "gate": PLAN.as_data(),
     "max_iters": 24,
     "seed": 0,
     "model": {"name": "none"},
     "data": {"name": "none", "sha256": "0" * 64, "bytes": 0},
 }
-JUMP = {"healthy": 99, "warn": 20, "fail": 12, "crash": 99, "hang": 99}
+JUMP = {"warn": 20, "fail": 12, "long": 12}
+NEVER = 10_000
 
 
 def main(how: str) -> int:
-    gate = Gate(PLAN)
+    jump = JUMP.get(how, NEVER)
     with attach() as session:
-        session.plan(PLANNED)
-        for iteration in range(24):
-            values = {"loss": 0.9 if iteration >= JUMP[how] else 0.1}
-            session.observe(iteration, values)
-            check = gate.observe(iteration, values)
-            if check is not None:
-                session.check(check.as_data())
+        run = GatedRun(session, PLAN)
+        run.planned(PLANNED)
+        for iteration in range(4000 if how == "long" else 24):
+            run.observe(iteration, {"loss": 0.9 if iteration >= jump else 0.1})
+            run.check(iteration + 1)
+            if how == "long":
+                time.sleep(0.05)
         sys.stdout.write("trained\n")
         sys.stdout.flush()
         if how == "hang":
             time.sleep(60)
         if how != "crash":
-            session.finish(24, 0.1)
+            run.finish(24, 0.1)
     return 7 if how == "crash" else 0
 
 

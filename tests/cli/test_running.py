@@ -45,6 +45,7 @@ def test_a_run_is_recorded_projected_and_verifies(
     assert names >= {
         "ledger.sqlite", "results.json", "results_summary.json", "window_signature.json",
         "report.md", "report.txt", "timeline.txt", "first_fail_iter.txt", "runner_output.log",
+        "run_config_resolved.json", "governance_log.jsonl", "environment.txt",
     }  # fmt: skip
 
 
@@ -123,6 +124,23 @@ def test_a_directory_that_holds_a_run_is_left_alone(
     assert (tmp_path / "old" / "results.json").read_text() == "{}"
 
 
+def test_a_run_that_leaves_links_verifies_and_an_odd_one_is_named(tmp_path: Path) -> None:
+    """Trackers leave a ``latest-run``, trainers a ``best``; nothing is wrong with either."""
+    code = 'cd "$LEDGER_OUTDIR" && mkdir c-2 && ln -s c-2 best && ln -s "$LEDGER_OUTDIR" up'
+    done = shell("run", "test", "--outdir", tmp_path / "run", "--", "sh", "-c", code)
+    assert done.code == 0
+    assert "note:" not in done.out
+    assert shell("verify", tmp_path / "run").code == 0
+    (tmp_path / "run" / "best").unlink()
+    (tmp_path / "run" / "best").symlink_to("c-1")
+    done = shell("verify", tmp_path / "run")
+    assert done.code == 2
+    assert "artifact.checksum" in done.out
+    odd = """ln -s "$(printf 'a\\033b')" "$LEDGER_OUTDIR/odd\""""
+    done = shell("run", "test", "--outdir", tmp_path / "odd", "--", "sh", "-c", odd)
+    assert "note: 'odd': not on record, and a verifier will ask why: neither a file" in done.out
+
+
 def test_asking_for_the_runners_options_records_nothing(tmp_path: Path) -> None:
     done = shell("run", "gpt", "--outdir", tmp_path / "run", "--", "--help")
     assert done.code == 0
@@ -148,7 +166,7 @@ def test_a_projection_goes_to_stdout_a_file_or_a_directory(
     assert (tmp_path / "r.txt").read_text().startswith("Run report: ")
     assert call("project", folder, "report").out.startswith("# ")
     done = json.loads(call("project", folder, "all", "--out", f"{tmp_path}/all/", "--json").out)
-    assert len(done["files"]) == 7
+    assert len(done["files"]) == 11
     assert (tmp_path / "all" / "results.json").read_text() == results
 
 
@@ -266,6 +284,29 @@ trainer = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None,
     reason="the demo trains: it needs the extra",
 )
+
+
+@trainer
+def test_a_training_goes_on_from_a_checkpoint_in_the_same_ledger(tmp_path: Path) -> None:
+    outdir = tmp_path / "run"
+    size = ("--batch", 2, "--block", 16, "--gate_preset", "short_v0", "--gate-window", 10)
+    command = ("run", "hf", "--outdir", outdir, "--json")
+    first = shell(*command, "--", *size, "--max-steps", 20, "--save-steps", 10)
+    assert first.code == 0, first.err
+    checkpoint = ("--resume", outdir / "checkpoint-10")
+    second = shell(*command, *checkpoint, "--", *size, "--max-steps", 20)
+    assert second.code == 0, second.err
+    answer = json.loads(second.out)
+    assert answer["ledger"] == json.loads(first.out)["ledger"]
+    assert Path(answer["outdir"]) == outdir / "runs" / answer["run_id"]
+    with Ledger.open(outdir) as book:
+        told = [e for e in book.entries() if e.subject == f"run/{answer['run_id']}"]
+    resumed = next(e.data for e in told if e.type == "run.resumed")
+    assert (resumed["iter"], resumed["from_run"]) == (10, json.loads(first.out)["run_id"])
+    opened = next(e.data for e in told if e.type == "run.opened")
+    assert (opened["outdir"], opened["gate_preset"]) == (answer["outdir"], "short_v0")
+    done = shell("verify", outdir, "--strict", "--ledger-id", answer["ledger"], "-q")
+    assert done.code == 0, done.out
 
 
 @trainer

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ledger import MisuseError
 from ledger.events import check as check_payload
+from producers.runs.determinism import determinism, require_determinism
 from producers.runs.environment import ALLOWLIST, capture, environment_text
 from producers.runs.redact import MASK
 
@@ -59,9 +61,7 @@ def test_no_secret_is_in_what_is_written(tmp_path: Path) -> None:
     found = capture(["train", f"--password={CANARY}"], env=ENV, cwd=tmp_path)
     outdir = tmp_path / CANARY
     opened = json.dumps(found.opened(kind="command", outdir=outdir, runner_key="0" * 64))
-    config = found.resolved_config(kind="command", run_id="r", outdir=outdir, ts_utc="t")
     assert CANARY not in opened
-    assert CANARY not in json.dumps(config)
     assert CANARY not in repr(found)
 
 
@@ -77,24 +77,69 @@ def test_run_opened_fits_the_published_schema_even_with_arguments_that_are_not_u
     assert opened["env"] == {"RANK": r"\x80"}
 
 
-def test_the_configuration_has_the_members_of_the_seed(tmp_path: Path) -> None:
-    found = capture(["train"], env=ENV, cwd=tmp_path)
-    config = found.resolved_config(kind="gpt", run_id="r1", outdir=tmp_path, ts_utc="t")
-    assert set(config) >= {
-        "schema_version",
-        "ts_utc",
-        "package",
-        "git_sha",
-        "run",
-        "argv",
-        "env",
-        "env_capture",
-        "determinism_status",
-        "dependencies",
-    }
-    assert config["run"] == {"kind": "gpt", "run_id": "r1", "outdir": str(tmp_path)}
-    assert config["determinism_status"]["pyhashseed_ok"] is True
-    assert config["determinism_status"]["cublas_config_ok"] is False
+def test_what_the_wrapper_knows_of_the_run_is_in_its_first_event(tmp_path: Path) -> None:
+    settings = determinism({"PYTHONHASHSEED": "0"}, strict=True, own_threads=False)
+    argv = ["python", "-m", "runner", "--seed", "1"]
+    found = capture(argv, env=ENV, cwd=tmp_path, runner_words=3, determinism=settings)
+    opened = found.opened(kind="gpt", outdir=tmp_path, runner_key="0" * 64, gate_preset="tuned_v0")
+    check_payload("run.opened", json.dumps(opened).encode())
+    assert (opened["argv"], opened["runner_cmd"]) == (argv, argv[:3])
+    assert opened["wrapper_argv"]
+    assert opened["gate_preset"] == "tuned_v0"
+    assert opened["determinism"]["strict"] is True
+    assert opened["dependencies"]["path"] == "environment.txt"
+    found.write(tmp_path)
+    assert "\npydantic==" in (tmp_path / "environment.txt").read_text()
+
+
+def test_a_path_that_exists_is_no_secret(tmp_path: Path) -> None:
+    """Else the path of a key file beside the run would mask where the run itself is."""
+    env = {"LEDGER_KEY": str(tmp_path), "MY_TOKEN": "/no/such/" + CANARY}
+    found = capture(["train"], env=env, cwd=tmp_path)
+    opened = found.opened(kind="x", outdir=tmp_path / "run", runner_key="0" * 64)
+    assert opened["outdir"] == str(tmp_path / "run")
+    assert opened["env"] == {"LEDGER_KEY": MASK}
+    assert found.secrets == {"/no/such/" + CANARY}
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, (False, False)),
+        ({"PYTHONHASHSEED": "random"}, (False, False)),
+        ({"PYTHONHASHSEED": "4294967296"}, (False, False)),
+        ({"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}, (True, True)),
+        ({"PYTHONHASHSEED": "7", "CUDA_VISIBLE_DEVICES": ""}, (True, None)),
+    ],
+)
+def test_determinism_is_described(
+    env: dict[str, str], expected: tuple[bool, bool | None], tmp_path: Path
+) -> None:
+    (tmp_path / "nvidia0").touch()
+    found = determinism(env, strict=False, own_threads=True, devices=tmp_path)
+    assert (found["pyhashseed_ok"], found["cublas_config_ok"]) == expected
+    assert found["cudnn_deterministic"] is None
+
+
+GOOD = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":16:8", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_strict_run_needs_each_setting_and_is_told_how(name: str, tmp_path: Path) -> None:
+    (tmp_path / "nvidia0").touch()
+    require_determinism(GOOD, own_threads=False, devices=tmp_path)
+    lacking = {key: value for key, value in GOOD.items() if key != name}
+    with pytest.raises(MisuseError, match=f"export {name}="):
+        require_determinism(lacking, own_threads=False, devices=tmp_path)
+
+
+def test_without_a_gpu_and_with_a_runner_that_sets_its_threads_a_seed_is_enough(
+    tmp_path: Path,
+) -> None:
+    require_determinism({"PYTHONHASHSEED": "0"}, own_threads=True, devices=tmp_path)
+    (tmp_path / "nvidia0").touch()
+    hidden = {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+    require_determinism(hidden, own_threads=True, devices=tmp_path)
 
 
 def test_a_directory_without_git_is_no_reason_to_fail(tmp_path: Path) -> None:
@@ -123,6 +168,7 @@ def test_the_environment_text_names_interpreter_platform_and_packages() -> None:
     assert text.startswith("python: 3.")
     assert "\nplatform: " in text
     assert "\npydantic==" in text
+    assert "\ntorch: " in text
 
 
 @pytest.mark.parametrize("argv", [["x" * 200_000], ["\x01" * 3000] * 50, ["y"] * 100_000])
@@ -132,5 +178,3 @@ def test_a_very_long_command_still_fits_into_one_entry(tmp_path: Path, argv: lis
     opened = found.opened(kind="command", outdir=tmp_path, runner_key="0" * 64)
     assert len(json.dumps(opened)) < 60_000
     assert "more" in json.dumps(opened["argv"], ensure_ascii=False)
-    config = found.resolved_config(kind="command", run_id="r", outdir=tmp_path, ts_utc="t")
-    assert config["argv"]["runner_cmd"] == argv

@@ -84,15 +84,52 @@ def test_stock_is_taken_of_every_regular_file_but_the_ledgers_own(tmp_path: Path
     assert left_out == ()
 
 
-def test_links_pipes_and_names_that_are_not_utf_8_are_left_out_and_named(tmp_path: Path) -> None:
-    """A link could point at anything, and opening a pipe would wait for ever."""
-    (tmp_path / "link").symlink_to("/etc/passwd")
-    (tmp_path / "folder").symlink_to("/etc")
+def test_of_a_link_the_text_goes_on_record_wherever_it_leads(tmp_path: Path) -> None:
+    """A link could point at anything: it is never followed."""
+    (tmp_path / "checkpoint-200").mkdir()
+    (tmp_path / "checkpoint-200" / "model.bin").write_bytes(b"w")
+    blobs = tmp_path.parent / f"{tmp_path.name}-blobs"
+    blobs.mkdir()
+    (blobs / "x").write_bytes(b"x")
+    targets = {
+        "best": "./checkpoint-200/",
+        "blobs": str(blobs),
+        "gone": "nowhere/ü",
+        "loop": "loop",
+        "passwd": "/etc/passwd",
+    }
+    for name, target in targets.items():
+        os.symlink(target, tmp_path / name)  # noqa: PTH211 - a Path would drop the './'
+    facts, left_out = take_stock(tmp_path, tmp_path / "ledger.sqlite")
+    text = {name: target.encode() for name, target in targets.items()}
+    links = [(f.path, f.sha256, f.bytes) for f in facts if f.media_type == "inode/symlink"]
+    assert links == [(n, hashlib.sha256(t).hexdigest(), len(t)) for n, t in text.items()]
+    assert [f.path for f in facts if f.media_type != "inode/symlink"] == [
+        "checkpoint-200/model.bin"
+    ]
+    assert left_out == ()
+
+
+@pytest.mark.parametrize("target", [b"a\nb", b"\x1b[2J", b"\xff", "\u2028".encode(), b"c:\\x"])
+def test_a_link_to_a_name_that_is_not_plain_is_left_out_and_named(
+    tmp_path: Path, target: bytes
+) -> None:
+    os.symlink(target, os.fsencode(tmp_path / "link"))  # noqa: PTH211 - bytes on purpose
+    assert take_stock(tmp_path, tmp_path / "ledger.sqlite") == ((), ("'link'",))
+
+
+def test_pipes_and_names_that_are_not_plain_are_left_out_and_named(tmp_path: Path) -> None:
+    """Opening a pipe would wait for ever."""
+    (tmp_path / "two\nlinks").symlink_to("a")
+    (tmp_path / os.fsdecode(b"\xfe")).symlink_to("a")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / os.fsdecode(b"\xff")).write_bytes(b"x")
+    (tmp_path / "two\nlines").write_bytes(b"x")
+    (tmp_path / "c:\\x").write_bytes(b"x")
     facts, left_out = take_stock(tmp_path, tmp_path / "ledger.sqlite")
     assert facts == ()
-    assert set(left_out) == {"'link'", "'folder'", "'pipe'", r"'\udcff'"}
+    odd = {r"'\udcff'", r"'\udcfe'", r"'two\nlines'", r"'two\nlinks'", r"'c:\\x'"}
+    assert set(left_out) == {"'pipe'", *odd}
 
 
 def test_stock_is_the_same_through_a_linked_path(tmp_path: Path) -> None:

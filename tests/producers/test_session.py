@@ -2,13 +2,14 @@
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ledger import Key, KeyRefusedError, Ledger, MisuseError
-from producers.gates import Plan
 from producers.runs import Session, attach
+from producers.runs.session import is_witnessed
 
 SEED = bytes(range(1, 33))
 
@@ -37,20 +38,68 @@ def recorded(capsule: Path) -> list[tuple[str, dict[str, object]]]:
         return [(e.type, e.data) for e in book.entries() if not e.type.startswith(("key", "led"))]
 
 
-def test_a_check_is_on_disk_when_it_returns_and_what_came_before_it_too(
-    authorized: Path, plan: Plan
-) -> None:
-    from producers.gates import Gate
+CHECK = {
+    "iter": 4,
+    "decision": "skip",
+    "audit": {
+        "evaluated": False,
+        "reason": "warmup",
+        "policy": "persistence",
+        "worst_DW": None,
+        "eps_eff": None,
+        "per_metric_tv": {},
+        "evidence_total": 0,
+        "min_evidence": 8,
+    },
+    "evidence": {},
+}
+HEAD = {"ledger": "1" * 64, "size": 7, "hash": "2" * 64}
+RESUMED = {"from_run": "r0", "iter": 4, "sha256": "3" * 64, "head_size": 9, "head_hash": "4" * 64}
+RANK = {"rank": 1, "world_size": 2, "path": "ranks/1/ledger.jsonl", **HEAD}
 
+
+def test_a_check_is_on_disk_when_it_returns_and_what_came_before_it_too(authorized: Path) -> None:
     with attach(handover(authorized)) as session:
-        gate = Gate(plan)
-        for i in range(plan.window):
+        for i in range(4):
             session.observe(i, {"a": 0.0, "b": 1.0})
-            check = gate.observe(i, {"a": 0.0, "b": 1.0})
-        assert check is not None
-        session.check(check.as_data())
+        session.check(CHECK)
         told = [event_type for event_type, _ in recorded(authorized)]
     assert told == ["metric.observed"] * 4 + ["gate.checked"]
+
+
+def calls_of(session: Session) -> dict[str, Callable[[], object]]:
+    return {
+        "run.resumed": lambda: session.resumed(RESUMED),
+        "gate.anchored": lambda: session.anchor(5, "other data"),
+        "fault.injected": lambda: session.inject(6, "lr", factor=30.0),
+        "run.saved": lambda: session.saved(7, "checkpoint-7", sha256="5" * 64, size=12),
+        "run.rank": lambda: session.rank(RANK),
+        "run.finished": lambda: session.finish(8, 0.5, overhead_s=0.25, stopped="asked"),
+    }
+
+
+def test_all_but_metrics_is_on_disk_when_the_call_returns(authorized: Path) -> None:
+    with attach(handover(authorized)) as session:
+        for event_type, call in calls_of(session).items():
+            call()
+            assert recorded(authorized)[-1][0] == event_type
+    assert [data for _, data in recorded(authorized)] == [
+        RESUMED,
+        {"iter": 5, "reason": "other data"},
+        {"iter": 6, "kind": "lr", "fraction": 1.0, "factor": 30.0},
+        {"iter": 7, "path": "checkpoint-7", "sha256": "5" * 64, "bytes": 12},
+        RANK,
+        {"iters": 8, "final_loss": 0.5, "overhead_s": 0.25, "stopped": "asked"},
+    ]
+
+
+def test_a_save_says_where_the_ledger_stands_with_it(authorized: Path) -> None:
+    with attach(handover(authorized)) as session:
+        head = session.saved(7, "checkpoint-7", sha256="5" * 64, size=12)
+        with Ledger.open(authorized) as book:
+            (entry,) = book.entries(head.size - 1, head.size)
+            assert head == book.head
+    assert entry.type == "run.saved"
 
 
 def test_numbers_that_are_not_finite_are_recorded_by_name(authorized: Path) -> None:
@@ -59,7 +108,7 @@ def test_numbers_that_are_not_finite_are_recorded_by_name(authorized: Path) -> N
         session.finish(1, math.nan)
     assert [data for _, data in recorded(authorized)] == [
         {"iter": 0, "values": {"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": 1.5}},
-        {"iters": 1, "final_loss": "NaN"},
+        {"iters": 1, "final_loss": "NaN", "overhead_s": None, "stopped": None},
     ]
 
 
@@ -86,6 +135,14 @@ def test_the_key_can_be_taken_once(authorized: Path) -> None:
 def test_a_pipe_that_holds_no_key_is_refused(authorized: Path, seed: bytes) -> None:
     with pytest.raises(MisuseError, match="taken already"):
         attach(handover(authorized, seed))
+
+
+def test_a_program_can_tell_whether_a_wrapper_started_it(authorized: Path) -> None:
+    environment = handover(authorized)
+    assert is_witnessed(environment)
+    attach(environment).close()
+    assert not is_witnessed(environment)
+    assert not is_witnessed({})
 
 
 def test_a_program_that_was_not_started_by_the_wrapper_is_told_how() -> None:

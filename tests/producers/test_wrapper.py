@@ -57,7 +57,7 @@ def test_a_whole_run_is_told_in_its_order(
     told = entries()
     assert types(told) == [*STORY, "run.finished", "run.closed"]
     rest = [e.type for e in told if e.type.startswith(("key.", "artifact."))]
-    assert rest == ["key.authorized", "key.revoked", *["artifact.recorded"] * 4]
+    assert rest == ["key.authorized", "key.revoked", *["artifact.recorded"] * 3]
     order = [e.type for e in told]
     assert order[1:3] == ["key.authorized", "run.opened"]
     assert order.index("key.revoked") == order.index("run.closed") - 1
@@ -66,6 +66,7 @@ def test_a_whole_run_is_told_in_its_order(
         "exit_code": 0,
         "signal": None,
         "wall_s": 0,
+        "reason": None,
     }
     assert {e.subject for e in told[2:] if not e.type.startswith("key.")} == {
         f"run/{outcome()['run_id']}"
@@ -138,19 +139,23 @@ def test_a_crash_is_seen_even_if_we_were_started_with_sigchld_ignored(
 
 @pytest.mark.parametrize("command", ["/nonexistent/program", "/etc/hostname", "/etc"])
 def test_a_runner_that_cannot_be_executed_is_closed_and_explained(
-    drive: Drive, entries: Read, outcome: Outcome, command: str
+    drive: Drive, entries: Read, outcome: Outcome, capsule: Path, command: str
 ) -> None:
-    assert drive([command, "--token", CANARY]).wait(60) == 3
+    """It is the user's to mend: no failure of the wrapper."""
+    assert drive([command, "--token", CANARY]).wait(60) == 2
     assert types(entries()) == ["run.opened", "run.closed"]
-    assert closed(entries()) == {
-        "status": "wrapper_failure",
+    end = closed(entries())
+    reason = end.pop("reason")
+    assert end == {
+        "status": "user_code_failure",
         "exit_code": None,
         "signal": None,
         "wall_s": 0.0,
     }
-    (note,) = outcome()["notes"]
-    assert f"'{command}' could not be started" in note
-    assert CANARY not in note
+    assert reason.startswith(f"not started: '{command}': ")
+    assert CANARY not in reason
+    assert outcome()["notes"] == [reason]
+    assert (capsule / "runner_output.log").read_text() == reason + "\n"
 
 
 def test_output_passes_unchanged_whatever_bytes_it_is(drive: Drive, capsule: Path) -> None:
@@ -242,13 +247,14 @@ def test_a_signal_to_the_wrapper_reaches_the_runner_and_the_capsule_is_finished(
     assert end["status"] == "user_code_failure"
     # Python turns SIGINT into a KeyboardInterrupt and dies of the signal all the same
     assert (end["exit_code"], end["signal"]) == (None, number.name)
-    assert sum(e.type == "artifact.recorded" for e in told) == 4
+    assert end["reason"] == f"{number.name} to the wrapper"
+    assert sum(e.type == "artifact.recorded" for e in told) == 3
 
 
 def test_a_runner_that_ends_well_when_asked_to_is_a_success_and_we_still_exit_143(
     drive: Drive, tell: Tell, entries: Read
 ) -> None:
-    process = drive(tell("close-on-sigterm"))
+    process = drive(tell("wait-for-sigterm"))
     wait_for(process.stdout, b"ready")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 143

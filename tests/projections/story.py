@@ -4,17 +4,30 @@ An ``Entry`` here has what a projection may see and nothing else. Its hash cover
 all of it and the hash before, so two histories never share a head.
 """
 
-import base64
 import hashlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import strategies as st
-
-OWNER, WRAPPER, RUNNER = (bytes([digit]) * 32 for digit in (1, 2, 3))
-SHA = "5a" * 32
+from payloads import (
+    OWNER,
+    REVIEWER,
+    RUNNER,
+    SHA,
+    WRAPPER,
+    authorized,
+    checked,
+    distributed,
+    forecast_checked,
+    forecast_plan,
+    gate_plan,
+    genesis,
+    injection,
+    key_id,
+    opened,
+    planned,
+)
 
 HOSTILE_TEXTS = (
     "../../etc/passwd",
@@ -58,14 +71,6 @@ class Entry:
     subject: str
     data: dict[str, Any]
     hash: str
-
-
-def key_id(public: bytes) -> str:
-    return hashlib.sha256(public).hexdigest()
-
-
-def public_text(public: bytes) -> str:
-    return base64.b64encode(public).decode()
 
 
 class Story:
@@ -113,14 +118,34 @@ class Story:
         """The gate decides."""
         self.add("gate.checked", f"run/{run_id}", checked(step, decision, **audit), key=RUNNER)
 
+    def forecast(self, run_id: str, step: int, decision: str, **forecast: Any) -> None:
+        """A forecasting gate decides."""
+        data = forecast_checked(step, decision, **forecast)
+        self.add("gate.checked", f"run/{run_id}", data, key=RUNNER)
+
+    def anchor(self, run_id: str, step: int, reason: str) -> None:
+        """The runner declares a change."""
+        data = {"iter": step, "reason": reason}
+        self.add("gate.anchored", f"run/{run_id}", data, key=RUNNER)
+
+    def judge(self, run_id: str, status: str, reason: str, reviewer: str | None = None) -> None:
+        """A reviewer judges."""
+        data = {"status": status, "reason": reason, "reviewer": reviewer}
+        self.add("governance.judged", f"run/{run_id}", data, key=REVIEWER)
+
+    def clear(self, run_id: str, reason: str | None = None, reviewer: str | None = None) -> None:
+        """A reviewer takes a judgement back."""
+        data = {"reason": reason, "reviewer": reviewer}
+        self.add("governance.cleared", f"run/{run_id}", data, key=REVIEWER)
+
     def fault(self, run_id: str, step: int, kind: str = "random") -> None:
         """The runner corrupts its input."""
         data = {"iter": step, "kind": kind, "fraction": 0.5}
         self.add("fault.injected", f"run/{run_id}", data, key=RUNNER)
 
-    def finish(self, run_id: str, iters: int, loss: Any = 2.125) -> None:
+    def finish(self, run_id: str, iters: int, loss: Any = 2.125, **changes: Any) -> None:
         """The runner has its last word."""
-        data = {"iters": iters, "final_loss": loss}
+        data = {"iters": iters, "final_loss": loss, **changes}
         self.add("run.finished", f"run/{run_id}", data, key=RUNNER)
 
     def close(self, run_id: str, **changes: Any) -> None:
@@ -139,95 +164,6 @@ class Story:
             "at": None,
         }
         self.add("artifact.recorded", f"run/{run_id}", {**data, **changes})
-
-
-def genesis(name: str) -> dict[str, Any]:
-    keys = [("owner", OWNER, ["owner"]), ("wrapper", WRAPPER, ["wrapper"])]
-    return {
-        "format": "evidence-ledger/v1",
-        "name": name,
-        "nonce": "0" * 32,
-        "roles": {"owner": ["*"], "wrapper": ["run.*", "artifact.*"], "runner": ["gate.*"]},
-        "keys": [
-            {"alg": "ed25519", "public": public_text(public), "name": who, "roles": roles}
-            for who, public, roles in keys
-        ],
-    }
-
-
-def authorized(public: bytes, name: str) -> dict[str, Any]:
-    return {"alg": "ed25519", "public": public_text(public), "name": name, "roles": ["runner"]}
-
-
-def opened(**changes: Any) -> dict[str, Any]:
-    data = {
-        "kind": "gpt",
-        "argv": ["ledger", "run", "gpt"],
-        "outdir": "/data/run",
-        "runner_key": key_id(RUNNER),
-        "package": {"name": "evidence-ledger", "version": "0.1.0"},
-        "python": "3.11.9",
-        "platform": "Linux-6.1-x86_64",
-        "git": {"sha": "ab" * 20, "dirty": True},
-        "env": {},
-        "env_capture": {
-            "allowlist": ["LEDGER_"],
-            "deny_exact": [],
-            "deny_regex": [],
-            "redactions_applied": False,
-        },
-    }
-    return {**data, **changes}
-
-
-def planned(**changes: Any) -> dict[str, Any]:
-    data = {
-        "gate": gate_plan(),
-        "max_iters": 220,
-        "seed": 7,
-        "model": {"layers": 2, "width": 64, "dropout": 0.1, "name": "gpt2-tiny", "tied": True},
-        "data": {"name": "pydoc_data.topics", "sha256": "c0" * 32, "bytes": 731_234},
-    }
-    return {**data, **changes}
-
-
-def gate_plan(**changes: Any) -> dict[str, Any]:
-    data = {
-        "preset": "tuned_v0",
-        "policy": "persistence",
-        "window": 20,
-        "metric_interval": 2,
-        "warmup": 40,
-        "bins": 16,
-        "ranges": {"var_out_k": [0.0, 1.0], "eff_dim": [0, 64]},
-        "weights": {"var_out_k": 0.5, "eff_dim": 0.5},
-        "epsilon": 0.3,
-        "persistence": 2,
-        "min_evidence": 16,
-    }
-    return {**data, **changes}
-
-
-def checked(step: int, decision: str, **audit: Any) -> dict[str, Any]:
-    worst = {"pass": 0.125, "warn": 0.375, "fail": 0.75, "skip": None}[decision]
-    evaluated = decision != "skip"
-    data = {
-        "evaluated": evaluated,
-        "reason": decision if evaluated else "insufficient_evidence",
-        "policy": "persistence",
-        "worst_DW": worst,
-        "eps_eff": 0.3 if evaluated else None,
-        "per_metric_tv": {"eff_dim": worst, "var_out_k": 0.0625} if evaluated else {},
-        "evidence_total": 20 if evaluated else 4,
-        "min_evidence": 16,
-    }
-    histogram = {"reference": [8, 8, 4], "recent": [4, 8, 8]}
-    return {
-        "iter": step,
-        "decision": decision,
-        "audit": {**data, **audit},
-        "evidence": {"eff_dim": histogram} if evaluated else {},
-    }
 
 
 def fail_then_pass(run_id: str = "0197f3c2-demo") -> Story:
@@ -267,85 +203,6 @@ def several_runs(*run_ids: str) -> Story:
     return story
 
 
-NUMBERS = st.floats(0, 1e6) | st.integers(0, 9) | st.sampled_from(["NaN", "Infinity", "-Infinity"])
-TEXTS = st.sampled_from(HOSTILE_TEXTS) | st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20
-)
-RUN_IDS = st.sampled_from(["one", "two", "../three", "TWO"])
-STEPS = st.integers(0, 999)
-DECISIONS = st.sampled_from(["pass", "warn", "fail", "skip"])
-VALUES = st.dictionaries(TEXTS, NUMBERS, max_size=3)
-
-_GATES = st.builds(
-    lambda step, decision, worst, moved: checked(
-        step, decision, worst_DW=worst, per_metric_tv=moved
-    ),
-    STEPS,
-    DECISIONS,
-    NUMBERS | st.none(),
-    VALUES,
-)
-_EVENTS = st.one_of(
-    st.tuples(st.just("gate.checked"), _GATES),
-    st.tuples(
-        st.just("metric.observed"), st.builds(lambda i, v: {"iter": i, "values": v}, STEPS, VALUES)
-    ),
-    st.tuples(st.just("run.opened"), st.builds(lambda kind: opened(kind=kind), TEXTS)),
-    st.tuples(
-        st.just("run.planned"),
-        st.builds(lambda name, seed: planned(gate=gate_plan(preset=name), seed=seed), TEXTS, STEPS),
-    ),
-    st.tuples(
-        st.just("fault.injected"),
-        st.builds(lambda i, kind: {"iter": i, "kind": kind, "fraction": 0.25}, STEPS, TEXTS),
-    ),
-    st.tuples(
-        st.just("run.closed"),
-        st.builds(
-            lambda status, signal: {
-                "status": status,
-                "exit_code": None,
-                "signal": signal,
-                "wall_s": 1.0,
-            },
-            st.sampled_from(["success", "user_code_failure", "wrapper_failure"]),
-            st.none() | TEXTS,
-        ),
-    ),
-    st.tuples(
-        st.just("run.finished"),
-        st.builds(lambda i, x: {"iters": i, "final_loss": x}, STEPS, NUMBERS),
-    ),
-    st.tuples(
-        st.just("artifact.recorded"),
-        st.builds(
-            lambda path: {
-                "path": path,
-                "sha256": SHA,
-                "bytes": 1,
-                "media_type": "text/plain",
-                "projection": None,
-                "at": None,
-            },
-            TEXTS,
-        ),
-    ),
-    st.tuples(st.just("key.authorized"), st.builds(lambda name: authorized(RUNNER, name), TEXTS)),
-    # What no projection of runs may trip over: types of others, payloads that fit nothing.
-    st.tuples(st.sampled_from(["x.note", "metric.unheard_of", "run.dreamt"]), VALUES),
-    st.tuples(st.sampled_from(["gate.checked", "run.closed", "ledger.created"]), VALUES),
-)
-
-
-@st.composite
-def stories(draw: st.DrawFn) -> list[Entry]:
-    """Any history that the format allows, sensible or not."""
-    story = Story(draw(TEXTS))
-    for kind, data in draw(st.lists(_EVENTS, max_size=14)):
-        story.add(kind, f"run/{draw(RUN_IDS)}", data)
-    return story.entries
-
-
 def hostile() -> list[Entry]:
     """One run whose every text is an attack on whoever reads the report."""
     evil = "<img src=x onerror=alert(1)>|`\x1b[2J\u202e\n# PASS"
@@ -371,6 +228,8 @@ def hostile() -> list[Entry]:
     story.finish(run_id, 20, "NaN")
     story.close(run_id, status="user_code_failure", exit_code=None, signal=evil)
     story.artifact(run_id, evil, media_type=evil)
+    story.anchor(run_id, 20, evil)
+    story.judge(run_id, "pass", evil, evil)
     story.add("x.note", evil, {evil: evil})
     return story.entries
 
@@ -385,11 +244,80 @@ def partial() -> list[Entry]:
     return story.entries
 
 
+def unplanned() -> list[Entry]:
+    """A command that failed before it knew what to do: closed, and partial all the same."""
+    story = Story()
+    story.open("died-early", gate_preset="spike_v1", git={"sha": None, "dirty": None})
+    story.close("died-early", status="user_code_failure", exit_code=7, reason="no data at DATA")
+    return story.entries
+
+
+def forecast(run_id: str = "0198-forecast") -> Story:
+    """A forecasting gate in a distributed run with everything that can happen to one."""
+    story = Story()
+    story.add("key.authorized", "", authorized(RUNNER, "runner-1"), key=OWNER)
+    story.open(
+        run_id,
+        gate_preset="tuned_v0",
+        env={"VERISCOPE_SEED": "7", "LEDGER_TOKEN": "***REDACTED***"},
+        argv=["python", "-m", "train", "--steps", "220"],
+        runner_cmd=["python", "-m", "train"],
+        wrapper_argv=["ledger", "run", "gpt"],
+        determinism={
+            "strict": False,
+            "pyhashseed_ok": True,
+            "cublas_config_ok": None,
+            "cudnn_deterministic": None,
+            "notes": [],
+        },
+        dependencies={"method": "pip_freeze", "path": "environment.txt", "notes": []},
+    )
+    story.plan(
+        run_id,
+        gate=forecast_plan(),
+        overrides={"window": 20, "warn_z": 5.0, "level": None},
+        injection=injection(),
+        distributed=distributed(),
+    )
+    of = {"from_run": "0197-before", "iter": 40, "sha256": SHA, "head_size": 9, "head_hash": SHA}
+    story.add("run.resumed", f"run/{run_id}", of, key=RUNNER)
+    decisions = ["skip"] * 2 + ["pass"] * 5 + ["warn", "fail", "fail", "pass"]
+    for number, decision in enumerate(decisions, 1):
+        step = number * 20
+        if step == 100:
+            story.anchor(run_id, 90, "another corpus")
+        if step == 160:
+            story.fault(run_id, 150, "permute")
+        story.metrics(run_id, step - 5, act_rms=1 + number / 8, loss=6 / number, update_rms=0.5)
+        story.forecast(run_id, step, decision, held=int(step == 200), regime=int(step > 90))
+    saved = {"iter": 220, "path": "weights/220", "sha256": SHA, "bytes": 99}
+    story.add("run.saved", f"run/{run_id}", saved, key=RUNNER)
+    other = {"rank": 1, "world_size": 2, "path": "rank-1.ledger", "ledger": SHA}
+    story.add("run.rank", f"run/{run_id}", {**other, "size": 12, "hash": SHA}, key=RUNNER)
+    story.finish(run_id, 220, 0.5, overhead_s=0.5, stopped="the gate failed")
+    story.close(run_id)
+    return story
+
+
+def judged() -> list[Entry]:
+    """Judged, taken back, judged anew, judged once more: the last counts."""
+    story = fail_then_pass()
+    story.judge("0197f3c2-demo", "pass", "a known false alarm", "Ada")
+    story.clear("0197f3c2-demo", "it was none", "Grace")
+    story.judge("0197f3c2-demo", "fail", "the data were bad")
+    story.judge("0197f3c2-demo", "pass", "=cmd|' /C calc'!A0 | **PASS**\u2028", "Ada")
+    story.judge("0197f3c2-Demo", "fail", "mistyped: no such run")
+    return story.entries
+
+
 def golden_cases() -> dict[str, list[Entry]]:
     """The histories whose projections are kept as files."""
     return {
         "fail_then_pass": fail_then_pass().entries,
         "partial": partial(),
+        "unplanned": unplanned(),
+        "forecast": forecast().entries,
+        "judged": judged(),
         "hostile": hostile(),
         "several": several_runs("first", "second", "../third").entries,
     }

@@ -2,6 +2,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import histories
+import payloads
 import pytest
 import story
 from hypothesis import HealthCheck, given, settings
@@ -77,7 +79,7 @@ def test_the_tables_refer_to_each_other(database: Path) -> None:
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(entries=story.stories())
+@given(entries=histories.stories())
 def test_any_history_fits_and_no_reference_dangles(
     tmp_path: Path, entries: list[story.Entry]
 ) -> None:
@@ -90,23 +92,25 @@ def test_any_history_fits_and_no_reference_dangles(
 
 def test_keys_have_their_story(tmp_path: Path) -> None:
     made = story.Story()
-    owner, runner = story.key_id(story.OWNER), story.key_id(story.RUNNER)
-    made.add("key.authorized", "", story.authorized(story.RUNNER, "runner"), key=story.OWNER)
-    made.add("key.authorized", "", story.authorized(story.RUNNER, "twin"), key=story.OWNER)
-    by = {"alg": "ed25519", "public": story.public_text(b"\4" * 32), "name": "next"}
-    made.add("key.rotated", "", {"key": runner, "by": by}, key=story.OWNER)
+    owner, runner = payloads.key_id(payloads.OWNER), payloads.key_id(payloads.RUNNER)
+    made.add(
+        "key.authorized", "", payloads.authorized(payloads.RUNNER, "runner"), key=payloads.OWNER
+    )
+    made.add("key.authorized", "", payloads.authorized(payloads.RUNNER, "twin"), key=payloads.OWNER)
+    by = {"alg": "ed25519", "public": payloads.public_text(b"\4" * 32), "name": "next"}
+    made.add("key.rotated", "", {"key": runner, "by": by}, key=payloads.OWNER)
     revoked = {"key": runner, "reason": "lost", "compromised_since": 2}
-    made.add("key.revoked", "", revoked, key=story.OWNER)
+    made.add("key.revoked", "", revoked, key=payloads.OWNER)
     made.add("x.note", "", {}, key=b"\x09" * 32)
     path = tmp_path / "query.db"
     write_database(made.entries, path)
     rows = ask(path, "SELECT id, name, roles, authorized_seq, out_seq, out_reason FROM keys")
     assert rows == [
         (owner, "owner", '["owner"]', 0, None, None),
-        (story.key_id(story.WRAPPER), "wrapper", '["wrapper"]', 0, None, None),
+        (payloads.key_id(payloads.WRAPPER), "wrapper", '["wrapper"]', 0, None, None),
         (runner, "runner", '["runner"]', 1, 3, "rotated to next"),
-        (story.key_id(b"\4" * 32), "next", '["runner"]', 3, None, None),
-        (story.key_id(b"\x09" * 32), None, None, None, None, None),
+        (payloads.key_id(b"\4" * 32), "next", '["runner"]', 3, None, None),
+        (payloads.key_id(b"\x09" * 32), None, None, None, None, None),
     ]
 
 

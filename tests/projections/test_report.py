@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import histories
 import make_golden
 import pytest
 import story
@@ -46,6 +47,7 @@ def test_the_report_has_the_skeleton_of_the_seed() -> None:
     for name in (
         "Run ID",
         "Status",
+        "Final Status",
         "Wrapper Exit",
         "Runner Exit",
         "gate_preset",
@@ -57,10 +59,15 @@ def test_the_report_has_the_skeleton_of_the_seed() -> None:
     sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert sections == [
         "Gate Summary",
-        "Training",
+        "False Alarm Rate",
+        "Overhead",
         "Injected faults",
+        "Declared changes",
+        "Training",
         "Metrics",
         "Artifacts",
+        "Manual Judgement",
+        "Governance",
         "How to check this page",
     ]
 
@@ -126,7 +133,9 @@ def test_what_is_missing_or_left_out_is_said() -> None:
 
 def test_the_delay_of_a_detection_is_counted_from_the_fault() -> None:
     text = page(story.fail_then_pass().entries)
-    assert re.search(r"\| +150 \| `random` \| +50% \| 10 iterations +\| 30 iterations +\|", text)
+    assert re.search(
+        r"\| +150 \| `random` \| +50% \| +- \| 10 iterations +\| 30 iterations +\|", text
+    )
 
 
 def test_a_fault_that_nothing_followed_was_detected_by_none() -> None:
@@ -137,7 +146,7 @@ def test_a_fault_that_nothing_followed_was_detected_by_none() -> None:
     made.fault("r", 20)
     made.close("r")
     text = page(made.entries)
-    assert re.search(r"\| +20 \| `random` \| +50% \| none +\| none +\|", text)
+    assert re.search(r"\| +20 \| `random` \| +50% \| +- \| none +\| none +\|", text)
     assert re.search(r"^10  F!$", text, re.MULTILINE)
 
 
@@ -157,7 +166,7 @@ def test_a_fault_stands_before_the_first_check_that_could_see_it(
     text = page(made.entries)
     assert f"\n10  {strip}\n" in text
     said = "none" if delay is None else f"{delay} iterations"
-    assert re.search(rf"\| +{onset} \| `random` \| +50% \| {said} +\| {said} +\|", text)
+    assert re.search(rf"\| +{onset} \| `random` \| +50% \| +- \| {said} +\| {said} +\|", text)
 
 
 def test_a_metric_is_told_by_its_ends_and_its_finite_extremes() -> None:
@@ -181,7 +190,7 @@ def test_the_metric_that_moved_most_is_named_and_what_is_not_finite_moved_more()
     made.gate("r", 10, "fail", per_metric_tv={"a": 0.5, "b": 0.75, "c": 0.25})
     made.gate("r", 20, "fail", per_metric_tv={"a": 0.5, "b": "NaN", "c": 99})
     made.gate("r", 30, "fail", per_metric_tv={})
-    assert re.findall(r"\| FAIL .*\| (`.`|-) +\| `fail` +\|", page(made.entries)) == [
+    assert re.findall(r"\| FAIL .*\| (`.`|-) +\| - +\| `fail` +\|", page(made.entries)) == [
         "`b`",
         "`b`",
         "-",
@@ -243,7 +252,7 @@ def test_several_runs_have_an_overview_and_a_report_each() -> None:
 
 @pytest.mark.parametrize("name", ["report.md", "report.txt"])
 @settings(max_examples=60, deadline=None)
-@given(entries=story.stories())
+@given(entries=histories.stories())
 def test_nothing_hidden_reaches_a_report(name: str, entries: list[story.Entry]) -> None:
     text = report(entries)[name]
     assert not story.INVISIBLE.search(text)
@@ -251,7 +260,7 @@ def test_nothing_hidden_reaches_a_report(name: str, entries: list[story.Entry]) 
 
 
 @settings(max_examples=60, deadline=None)
-@given(entries=story.stories())
+@given(entries=histories.stories())
 def test_no_text_leaves_its_place_in_the_markdown(entries: list[story.Entry]) -> None:
     """Outside of code spans the page has words of ours alone, and tables stay rectangular."""
     for text in (page(entries), page(story.hostile())):

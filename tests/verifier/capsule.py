@@ -118,35 +118,37 @@ class Capsule:
             self.metrics.append(metric)
         return self.add("metric.observed", {"iter": step, "values": values}, by="runner")
 
-    def checked(self, step: int, decision: str) -> int:
-        said = audit(evaluated=decision != "skip")
+    def checked(self, step: int, decision: str, *, reference: int = 1, recent: int = 0) -> int:
+        """One check: how many values of the reference are low, and of this window high."""
+        said = audit(decision, reference=reference, recent=recent)
         record: dict[str, Any] = {"iter": step, "decision": decision, "audit": said}
         if decision != "skip":
             record |= {"ok": decision != "fail", "warn": decision == "warn"}
         self.gates.append(record)
-        data = {"iter": step, "decision": decision, "audit": said, "evidence": {}}
+        counts = {"reference": [reference, 0], "recent": [1 - recent, recent]}
+        data = {"iter": step, "decision": decision, "audit": said, "evidence": {"loss": counts}}
         return self.add("gate.checked", data, by="runner")
 
     def finished(self) -> int:
-        return self.add("run.finished", {"iters": 30, "final_loss": 1.5}, by="runner")
+        return self.add("run.finished", {"iters": 50, "final_loss": 1.5}, by="runner")
 
     def closed(self, status: str = "success", code: int | None = 0) -> int:
         data = {"status": status, "exit_code": code, "signal": None, "wall_s": 1.5}
         return self.add("run.closed", data)
 
     def story(self) -> "Capsule":
-        """A whole honest run: skip, pass, warn, fail."""
+        """A whole honest run: two skips, pass, warn, fail, as the plan gives them."""
         self.opened()
         self.planned()
-        self.measured(0, loss=2.5, eff_dim=3)
-        for step, decision in ((10, "skip"), (20, "pass"), (30, "warn"), (40, "fail")):
-            self.measured(step, loss="NaN")
-            self.checked(step, decision)
-        self.finished()
+        for step, loss, decision in STORY:
+            self.measured(step - 10, loss=loss, other="NaN")
+            low = int(decision != "skip")
+            self.checked(step, decision, reference=low, recent=int(loss > 0.5))
         self.closed()
         return self
 
     def header(self) -> dict[str, Any]:
+        closed = self.times.get("run.closed")
         return {
             "schema_version": 1,
             "run_id": "r1",
@@ -155,11 +157,11 @@ class Capsule:
                 "path": "window_signature.json",
             },
             "profile": {"gate_preset": "demo", "overrides": {}},
-            "run_status": "success",
-            "runner_exit_code": 0,
+            "run_status": "success" if closed else "veriscope_failure",
+            "runner_exit_code": 0 if closed else None,
             "runner_signal": None,
-            "started_ts_utc": self.times["run.opened"],
-            "ended_ts_utc": self.times.get("run.closed"),
+            "started_ts_utc": seconds(self.times["run.opened"]),
+            "ended_ts_utc": None if closed is None else seconds(closed),
         }
 
     def results(self) -> dict[str, Any]:
@@ -176,7 +178,20 @@ class Capsule:
                 (name for name in ("fail", "warn", "pass") if counts[name]), "skip"
             ),
             "first_fail_iter": min(fails, default=None),
-            "partial": "run.closed" not in self.times,
+            "partial": False,
+        }
+
+    def partial(self, note: str) -> dict[str, Any]:
+        """The summary of a run that was not closed or not planned: nothing is decided."""
+        whole = self.summary()
+        return {
+            **whole,
+            "counts": dict.fromkeys(whole["counts"], 0),
+            "final_decision": "skip",
+            "first_fail_iter": None,
+            "partial": True,
+            "recorded_counts": whole["counts"],
+            "note": note,
         }
 
     def record(self, name: str, content: bytes, **said: object) -> int:
@@ -199,12 +214,20 @@ class Capsule:
         }
         return self.add("artifact.recorded", data | said, subject=subject)
 
+    def link(self, name: str, target: str, **said: object) -> int:
+        """Make a symbolic link and put its text on record."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        return self.claim(name, target.encode(), **{"media_type": "inode/symlink", **said})
+
     def record_all(self) -> "Capsule":
         """Project and record all files of an honest run."""
         at = self.size
         self.record("results.json", canonical(self.results()), projection="results", at=at)
         self.record("results_summary.json", canonical(self.summary()), projection="summary", at=at)
-        self.record("first_fail_iter.txt", b"40\n", projection="summary", at=at)
+        self.record("first_fail_iter.txt", b"50\n", projection="summary", at=at)
         self.record("window_signature.json", SIGNATURE + b"\n", projection="w", at=at)
         self.record("report.md", b"# report\n", projection="report", at=at)
         self.record("logs/out.txt", b"hello\n")
@@ -220,18 +243,37 @@ class Capsule:
         return {"sha256": digest, "bytes": len(content), "media_type": media, "name": "b"}
 
 
-def audit(*, evaluated: bool) -> dict[str, Any]:
-    return {
-        "evaluated": evaluated,
-        "reason": "r",
-        "policy": "p",
-        "worst_DW": 0.5 if evaluated else "NaN",
-        "eps_eff": 0.25,
-        "per_metric_tv": {"loss": 0.5},
-        "evidence_total": 8,
-        "min_evidence": 4,
-    } | ({} if evaluated else {"per_metric_tv": {}, "worst_DW": None})
+def seconds(time: str) -> str:
+    return time[:19] + "Z"
 
+
+def audit(decision: str, *, reference: int, recent: int) -> dict[str, Any]:
+    """What the histogram gate says of one value against one, by docs/reference/gate.md."""
+    if decision == "skip":
+        return {
+            "evaluated": False,
+            "reason": "insufficient_evidence",
+            "policy": "persistence",
+            "worst_DW": None,
+            "eps_eff": None,
+            "per_metric_tv": {},
+            "evidence_total": reference,
+            "min_evidence": 1,
+        }
+    return {
+        "evaluated": True,
+        "reason": decision,
+        "policy": "persistence",
+        "worst_DW": float(recent),
+        "eps_eff": 0.25,
+        "per_metric_tv": {"loss": float(recent)},
+        "evidence_total": reference,
+        "min_evidence": 1,
+    }
+
+
+STORY = ((10, 0.25, "skip"), (20, 0.25, "skip"), (30, 0.25, "pass"), (40, 0.75, "warn"))
+STORY += ((50, 0.75, "fail"),)
 
 OPENED: dict[str, Any] = {
     "kind": "gpt",
@@ -256,14 +298,14 @@ PLANNED: dict[str, Any] = {
         "preset": "demo",
         "policy": "persistence",
         "window": 10,
-        "metric_interval": 1,
+        "metric_interval": 10,
         "warmup": 0,
-        "bins": 16,
-        "ranges": {"loss": [0.0, 10.0]},
+        "bins": 2,
+        "ranges": {"loss": [0.0, 1.0]},
         "weights": {"loss": 1.0},
         "epsilon": 0.25,
-        "persistence": 1,
-        "min_evidence": 4,
+        "persistence": 2,
+        "min_evidence": 1,
     },
     "max_iters": 50,
     "seed": 1,
@@ -272,14 +314,16 @@ PLANNED: dict[str, Any] = {
 }
 
 CONTROLS = (
-    b'{"cap_frac":null,"eps_sens":null,"gate_epsilon":0.25,"gate_warmup_iters":0,"gate_window":10,'
-    b'"min_evidence":4,"min_metrics_exceeding":null,"persistence_k":1,"policy":"persistence"}'
+    b'{"bins":2,"cap_frac":null,"eps_sens":null,"epsilon":0.25,"gain":null,"gate_warmup":0,'
+    b'"gate_warmup_iters":0,"gate_window":10,"metric_interval":10,"min_evidence":1,'
+    b'"min_metrics_exceeding":null,"persistence":2,"persistence_k":2,"policy":"persistence",'
+    b'"ranges":{"loss":[0.0,1.0]},"warmup":0,"weights":{"loss":1.0},"window":10}'
 )
 
 SIGNATURE = (
-    b'{"evidence":{"bins":16,"metrics":["loss"],"ranges":{"loss":[0.0,10.0]},"weights":{"loss":1.0},'
-    b'"window":{"kind":"iterations","size":10,"stride":1}},"gate_controls":%b,'
-    b'"gate_controls_hash":"%b","gates":{"params":{"epsilon":0.25},"preset":"demo"},'
-    b'"schema_version":1,"transport":{"cadence":1,"name":"evidence_ledger_v1"}}'
+    b'{"code_identity":{"gate_engine":"histogram/1","package":"evidence-ledger"},'
+    b'"evidence":{"metrics":["loss"],"window":{"kind":"iterations","size":10,"stride":10}},'
+    b'"gate_controls":%b,"gate_controls_hash":"%b",'
+    b'"schema_version":1,"transport":{"cadence":10,"name":"evidence_ledger_v1"}}'
     % (CONTROLS, hashlib.sha256(CONTROLS).hexdigest().encode())
 )

@@ -340,8 +340,8 @@ def test_an_edited_header_is_found_though_its_digest_is_on_record(
     [
         {"final_decision": "pass"},
         {"first_fail_iter": None},
-        {"first_fail_iter": 50},
-        {"first_fail_iter": 40.5},
+        {"first_fail_iter": 40},
+        {"first_fail_iter": 50.5},
         {"partial": True},
         {"partial": 0},
     ],
@@ -376,22 +376,22 @@ Edit = Callable[[list[Any]], object]
 @pytest.mark.parametrize(
     "edit",
     [
-        pytest.param(lambda gates: gates[3].update(decision="pass", warn=False), id="decision"),
-        pytest.param(lambda gates: gates[3].update(ok=True), id="ok against the decision"),
-        pytest.param(lambda gates: gates[2].update(warn=False), id="warn against the decision"),
+        pytest.param(lambda gates: gates[4].update(decision="pass", warn=False), id="decision"),
+        pytest.param(lambda gates: gates[4].update(ok=True), id="ok against the decision"),
+        pytest.param(lambda gates: gates[3].update(warn=False), id="warn against the decision"),
         pytest.param(lambda gates: gates[0].update(ok=True), id="a skip that calls itself ok"),
-        pytest.param(lambda gates: gates[1].update(iter=21), id="iter"),
-        pytest.param(lambda gates: gates[1]["audit"].update(worst_DW=0.1), id="worst_DW"),
-        pytest.param(lambda gates: gates[1]["audit"].update(worst_DW=None), id="worst_DW lost"),
-        pytest.param(lambda gates: gates[1]["audit"].update(evaluated=1), id="1 for true"),
-        pytest.param(lambda gates: gates[1]["audit"].update(eps_eff=9), id="eps_eff"),
-        pytest.param(lambda gates: gates[1]["audit"].update(note="fine"), id="one member more"),
-        pytest.param(lambda gates: gates[1]["audit"].pop("reason"), id="one member less"),
-        pytest.param(lambda gates: gates[1]["audit"]["per_metric_tv"].update(loss=0), id="tv"),
-        pytest.param(lambda gates: gates[1]["audit"]["per_metric_tv"].clear(), id="no tv"),
-        pytest.param(lambda gates: gates[1].update(audit=None), id="no audit"),
-        pytest.param(lambda gates: gates[1].update(comment="fine"), id="a stranger"),
-        pytest.param(lambda gates: gates[1].pop("iter"), id="no iter"),
+        pytest.param(lambda gates: gates[2].update(iter=31), id="iter"),
+        pytest.param(lambda gates: gates[2]["audit"].update(worst_DW=0.1), id="worst_DW"),
+        pytest.param(lambda gates: gates[2]["audit"].update(worst_DW=None), id="worst_DW lost"),
+        pytest.param(lambda gates: gates[2]["audit"].update(evaluated=1), id="1 for true"),
+        pytest.param(lambda gates: gates[2]["audit"].update(eps_eff=9), id="eps_eff"),
+        pytest.param(lambda gates: gates[2]["audit"].update(note="fine"), id="one member more"),
+        pytest.param(lambda gates: gates[2]["audit"].pop("reason"), id="one member less"),
+        pytest.param(lambda gates: gates[2]["audit"]["per_metric_tv"].update(loss=0), id="tv"),
+        pytest.param(lambda gates: gates[2]["audit"]["per_metric_tv"].clear(), id="no tv"),
+        pytest.param(lambda gates: gates[2].update(audit=None), id="no audit"),
+        pytest.param(lambda gates: gates[2].update(comment="fine"), id="a stranger"),
+        pytest.param(lambda gates: gates[2].pop("iter"), id="no iter"),
         pytest.param(lambda gates: gates.reverse(), id="order"),
         pytest.param(lambda gates: gates.__setitem__(0, "gate"), id="no object"),
     ],
@@ -414,8 +414,8 @@ def test_another_number_of_gates_is_found(capsule: Capsule, edit: Edit) -> None:
     [
         pytest.param(lambda metrics: metrics[0].update(value=9), id="value"),
         pytest.param(lambda metrics: metrics[0].update(value=True), id="boolean"),
-        pytest.param(lambda metrics: metrics[2].update(nonfinite="Infinity"), id="which"),
-        pytest.param(lambda metrics: metrics[2].pop("nonfinite"), id="null without a reason"),
+        pytest.param(lambda metrics: metrics[1].update(nonfinite="Infinity"), id="which"),
+        pytest.param(lambda metrics: metrics[1].pop("nonfinite"), id="null without a reason"),
         pytest.param(lambda metrics: metrics[0].update(note=1), id="a stranger"),
         pytest.param(lambda metrics: metrics.pop(), id="one less"),
         pytest.param(lambda metrics: metrics.reverse(), id="order"),
@@ -467,8 +467,8 @@ def test_a_result_file_is_strict_json(capsule: Capsule, name: str, content: byte
         (b"\n", b"\n\n"),
         (b":", b": "),
         (b'"run_id"', b'"run\\u005fid"'),
-        (b'"value":2.5', b'"value":2.50'),
-        (b'"value":3', b'"value":3E0'),
+        (b'"value":0.25', b'"value":0.250'),
+        (b'"value":0.75', b'"value":7.5E-1'),
     ],
 )
 def test_a_result_file_has_one_form(capsule: Capsule, old: bytes, new: bytes) -> None:
@@ -494,16 +494,16 @@ def test_a_duplicate_that_agrees_with_the_replay_is_still_refused(capsule: Capsu
 
 
 @pytest.mark.parametrize(
-    "content", [b"41\n", b"40\n\n", b" 40", b"", b"4\xd9\xa0", b"040", b"40.0"]
+    "content", [b"51\n", b"50\n\n", b" 50", b"", b"5\xd9\xa0", b"050", b"50.0"]
 )
 def test_the_marker_holds_the_first_fail(capsule: Capsule, content: bytes) -> None:
     capsule.record("first_fail_iter.txt", content, at=14)
     assert codes(capsule) == [("artifact.content", 20)]
 
 
-def test_the_marker_may_lack_its_line_feed(capsule: Capsule) -> None:
-    capsule.record("first_fail_iter.txt", b"40", at=14)
-    assert codes(capsule) == []
+def test_the_marker_must_have_its_line_feed(capsule: Capsule) -> None:
+    capsule.record("first_fail_iter.txt", b"50", at=14)
+    assert codes(capsule) == [("artifact.content", 20)]
 
 
 def test_a_marker_without_a_fail_is_found(tmp_path: Path) -> None:
@@ -529,7 +529,7 @@ def test_an_edited_signature_is_found(capsule: Capsule) -> None:
 
 def test_the_signature_of_a_plan_does_not_depend_on_how_its_numbers_were_written() -> None:
     gate: dict[str, Any] = PLANNED["gate"]
-    whole = {**gate, "epsilon": 1, "weights": {"loss": 1}, "ranges": {"loss": [0, 10]}}
+    whole = {**gate, "epsilon": 1, "weights": {"loss": 1}, "ranges": {"loss": [0, 1]}}
     point = {**gate, "epsilon": 1.0}
     assert signature_bytes(Plan("gpt", whole)) == signature_bytes(Plan("gpt", point))
     assert signature_bytes(Plan("gpt", gate)) == SIGNATURE
@@ -540,7 +540,7 @@ def test_a_run_without_a_plan_says_so_in_its_files(tmp_path: Path) -> None:
     capsule = Capsule(tmp_path / "run")
     capsule.opened()
     capsule.closed(status="wrapper_failure", code=None)
-    document = capsule.summary() | {
+    document = capsule.partial("the run recorded no plan") | {
         "run_status": "veriscope_failure",
         "runner_exit_code": None,
         "profile": {"gate_preset": "unplanned", "overrides": {}},
@@ -559,10 +559,9 @@ def test_a_file_cut_back_to_before_the_bad_news_is_found(capsule: Capsule, at: i
     twin = Capsule(capsule.folder.parent / "twin")
     twin.opened()
     twin.planned()
-    twin.measured(0, loss=2.5, eff_dim=3)
     if at == 13:
         twin.gates = capsule.gates
-    document = twin.summary() | {"run_status": "veriscope_failure", "runner_exit_code": None}
+    document = twin.partial("the run was never closed")
     capsule.record("results_summary.json", canonical(document), at=at)
     assert codes(capsule) == [("artifact.content", 20)]
     assert f"projected from {at} entries, before the run closed at seq 13" in messages(capsule)
@@ -584,10 +583,11 @@ def test_a_partial_run_has_partial_files(tmp_path: Path) -> None:
     capsule = Capsule(tmp_path / "run")
     capsule.opened()
     capsule.planned()
-    capsule.checked(5, "pass")
-    document = capsule.summary() | {"run_status": "veriscope_failure", "runner_exit_code": None}
-    assert document["partial"] is True
-    capsule.record("results_summary.json", canonical(document), at=4)
+    capsule.measured(0, loss=0.25)
+    capsule.checked(10, "skip", reference=0)
+    document = capsule.partial("the run was never closed")
+    assert document["recorded_counts"]["skip"] == 1
+    capsule.record("results_summary.json", canonical(document), at=5)
     found = verdict(capsule)
     assert (found.outcome, found.findings) == ("INCOMPLETE", ())
     assert "artifacts: 1 file with the size and digest on record" in found.checked
@@ -598,7 +598,7 @@ def test_files_of_several_runs_are_counted_each_for_its_run(tmp_path: Path) -> N
     capsule = Capsule(tmp_path / "run").story()
     at = capsule.size
     capsule.record("runs/r1/results_summary.json", canonical(capsule.summary()), at=at)
-    capsule.record("runs/r1/first_fail_iter.txt", b"40\n", at=at)
+    capsule.record("runs/r1/first_fail_iter.txt", b"50\n", at=at)
     assert codes(capsule) == []
     other = "run/r2"
     capsule.opened(subject=other)

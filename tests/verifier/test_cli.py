@@ -54,7 +54,7 @@ def test_a_changed_byte_exits_2(capsule: Capsule, capsys: pytest.CaptureFixture[
     capsule.path.write_bytes(raw.replace(b'"decision":"fail"', b'"decision":"pass"'))
     assert run(capsule.path, "--quiet") == 2
     out, _ = capsys.readouterr()
-    assert out.startswith("REFUTED (unanchored): 3 errors, the first ")
+    assert out.startswith("REFUTED (unanchored): 4 errors, the first ")
     assert out.count("\n") == 1
 
 

@@ -23,11 +23,17 @@ GOOD: dict[str, list[Any]] = {
     "run.planned": [PLANNED],
     "metric.observed": [{"iter": 0, "values": {}}, {"iter": 3, "values": {"a": 1, "b": "NaN"}}],
     "gate.checked": [
-        {"iter": 5, "decision": "pass", "audit": audit(evaluated=True), "evidence": {}},
+        {
+            "iter": 5,
+            "decision": "pass",
+            "audit": audit("pass", reference=1, recent=0),
+            "evidence": {},
+        },
         {
             "iter": 5,
             "decision": "skip",
-            "audit": audit(evaluated=False) | {"eps_eff": None, "worst_DW": "-Infinity"},
+            "audit": audit("skip", reference=0, recent=0)
+            | {"eps_eff": None, "worst_DW": "-Infinity"},
             "evidence": {"m": {"reference": [1, 2], "recent": []}},
         },
     ],

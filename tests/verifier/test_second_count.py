@@ -21,7 +21,29 @@ from verifier.run import verify_path
 from verifier.story import Keep, Story
 from verifier.verdict import Verdict
 
-FILES = ("results", "summary", "window_signature", "report", "timeline")
+INVENTED = {"gate.decision", "gate.missing", "gate.plan", "event.order"}
+GOING_ON = ("governance", "judgement")  # what people judge after the close
+KINDS = ("permute", "lr", "collapse")
+FORECAST: dict[str, Any] = {
+    "preset": "mine",
+    "policy": "forecast_z_max",
+    "engine": "forecast_z/1",
+    "window": 4,
+    "block": 2,
+    "metric_interval": 1,
+    "warmup": 0,
+    "reference": 4,
+    "views": [{"name": "v", "blocks": 2, "gap": 0, "errors": 4}],
+    "min_errors": 1,
+    "metrics": {"loss": "rise", "\u00e9": "two_sided"},
+    "level": None,
+    "level_from": 0,
+    "warn_z": 5,
+    "fail_z": 6.0,
+    "persistence": 1,
+    "hold": 2,
+    "min_evidence": 1,
+}
 
 
 def number(rng: random.Random) -> float | int | str:
@@ -43,13 +65,80 @@ def audit(rng: random.Random, *, evaluated: bool) -> dict[str, Any]:
     }
 
 
+def opened_of(rng: random.Random) -> dict[str, Any]:
+    more = {
+        "gate_preset": rng.choice([None, "tuned_v0"]),
+        "runner_cmd": rng.choice([[], ["python"]]),
+        "wrapper_argv": ["ledger", "run", "caf\u00e9\u2028"],
+        "determinism": rng.choice(
+            [
+                None,
+                {
+                    "strict": False,
+                    "pyhashseed_ok": True,
+                    "cublas_config_ok": None,
+                    "cudnn_deterministic": None,
+                    "notes": ["n"],
+                },
+            ]
+        ),
+        "dependencies": rng.choice([None, {"method": "unavailable", "path": None, "notes": []}]),
+        "git": rng.choice([{"sha": None, "dirty": None}, {"sha": "0" * 40, "dirty": True}]),
+    }
+    return {**OPENED, **{name: more[name] for name in rng.sample(sorted(more), 4)}}
+
+
+def planned_of(rng: random.Random) -> dict[str, Any]:
+    histogram = {**PLANNED["gate"], "epsilon": rng.choice([0, 1, 0.25]), "weights": {"\u00e9": 2}}
+    kind = rng.choice(KINDS)
+    more = {
+        "overrides": {"window": 4, "warn_z": rng.choice([5, 5.0])},
+        "injection": {"kind": kind, "at": 3, "length": None, "fraction": 1, "factor": 30},
+        "distributed": {
+            "distributed_mode": "ddp_wrapped",
+            "world_size_observed": 2,
+            "backend": "gloo",
+            "rank": 0,
+            "local_rank": 0,
+            "ddp_wrapped": True,
+        },
+    }
+    chosen = {name: more[name] for name in rng.sample(sorted(more), rng.randrange(4))}
+    return {**PLANNED, "gate": rng.choice([histogram, FORECAST]), **chosen}
+
+
+def forecast(rng: random.Random) -> dict[str, Any] | None:
+    driver = rng.choice([None, "loss"])
+    said = {
+        "metric": driver,
+        "view": driver,
+        "z": None if driver is None else rng.choice([2, 2.5]),
+        "scores": {},
+        "regime": rng.randrange(3),
+        "held": 0,
+        "history": 4,
+    }
+    return rng.choice([None, said])
+
+
+def finished_of(rng: random.Random) -> dict[str, Any]:
+    more = {"overhead_s": rng.choice([None, 0.125, 9]), "stopped": rng.choice([None, "fail"])}
+    return {"iters": 3, "final_loss": number(rng), **rng.choice([{}, more])}
+
+
+def judgements_of(rng: random.Random) -> list[tuple[str, Any]]:
+    judged = {"status": "pass", "reason": "caf\u00e9\u2028", "reviewer": rng.choice([None, "ada"])}
+    cleared = {"reason": None, "reviewer": rng.choice([None, "bob"])}
+    known = {"j": ("governance.judged", judged), "c": ("governance.cleared", cleared)}
+    return [known[each] for each in rng.choice(["", "j", "jj", "jc", "jcj", "jjc"])]
+
+
 def events_of(rng: random.Random) -> list[tuple[str, Any]]:
     """A possible story: perhaps without plan, metrics, finish or close."""
-    events: list[tuple[str, Any]] = [("run.opened", OPENED)]
+    events: list[tuple[str, Any]] = [("run.opened", opened_of(rng))]
     planned = rng.random() < 0.9
     if planned:
-        gate = {**PLANNED["gate"], "epsilon": rng.choice([0, 1, 0.25]), "weights": {"\u00e9": 2}}
-        events.append(("run.planned", {**PLANNED, "gate": gate}))
+        events.append(("run.planned", planned_of(rng)))
     for step in range(rng.randrange(12)):
         names = rng.sample(["loss", "eff_dim", "\u00e9\u2603"], rng.randrange(4))
         events.append(
@@ -59,14 +148,21 @@ def events_of(rng: random.Random) -> list[tuple[str, Any]]:
             decision = rng.choice(["pass", "warn", "fail", "skip"])
             said = audit(rng, evaluated=rng.random() < 0.7)
             data = {"iter": step, "decision": decision, "audit": said, "evidence": {}}
+            data["forecast"] = forecast(rng)
             events.append(("gate.checked", data))
     if rng.random() < 0.7:
-        events.append(("run.finished", {"iters": 3, "final_loss": number(rng)}))
+        events.append(("run.finished", finished_of(rng)))
     if rng.random() < 0.8:
         status = rng.choice(["success", "user_code_failure", "wrapper_failure"])
         signal = rng.choice([None, "", "SIGKILL"])
         code = rng.choice([None, 0, 1])
-        ending = {"status": status, "exit_code": code, "signal": signal, "wall_s": 0.5}
+        ending = {
+            "status": status,
+            "exit_code": code,
+            "signal": signal,
+            "wall_s": rng.choice([0.5, 1]),
+        }
+        ending |= rng.choice([{}, {"reason": rng.choice([None, "it was told to"])}])
         events.append(("run.closed", ending))
     return events
 
@@ -79,7 +175,12 @@ def capsule(folder: Path, seed: int, store: str) -> tuple[str, dict[str, bytes]]
     with Ledger.create(folder / store, name="demo", key=key) as book:
         book.append_batch([Event(kind, RUN, data) for kind, data in events_of(rng)])
         at = book.size
-        files = project([PROJECTIONS[name]() for name in FILES], book.entries(), at=at)
+        book.append_batch([Event(kind, RUN, data) for kind, data in judgements_of(rng)])
+        making = [PROJECTIONS[name]() for name in PROJECTIONS if name not in GOING_ON]
+        files = project(making, book.entries(), at=at)
+        going_on = project([PROJECTIONS[name]() for name in GOING_ON], book.entries())
+        for path, content in going_on.items():
+            (folder / path).write_bytes(content)
         for path, content in files.items():
             (folder / path).write_bytes(content)
             said = {
@@ -91,7 +192,7 @@ def capsule(folder: Path, seed: int, store: str) -> tuple[str, dict[str, bytes]]
                 "at": at,
             }
             book.append(Event("artifact.recorded", RUN, said))
-        return book.id, files
+        return book.id, {**files, **going_on}
 
 
 def verdict(folder: Path, ledger_id: str) -> Verdict:
@@ -103,9 +204,9 @@ def test_projected_files_of_a_random_run_are_confirmed(tmp_path: Path, seed: int
     store = ("ledger.jsonl", "ledger.sqlite")[seed % 2]
     ledger_id, files = capsule(tmp_path / "run", seed, store)
     found = verdict(tmp_path / "run", ledger_id)
-    assert found.findings == ()
-    assert found.outcome == ("VERIFIED" if found.runs[0].closing else "INCOMPLETE")
-    assert {"results.json", "results_summary.json", "window_signature.json"} <= files.keys()
+    # The gate checks are invented, and the verifier says so; the files tell of them rightly.
+    assert {finding.code for finding in found.findings} <= INVENTED
+    assert {"results_summary.json", "window_signature.json"} <= files.keys()
 
 
 def test_no_changed_byte_of_a_counted_file_goes_unnoticed(tmp_path: Path) -> None:

@@ -17,6 +17,18 @@ PLAN = ("run.planned", PLANNED)
 FINISH = ("run.finished", {"iters": 3, "final_loss": None})
 CLOSE = ("run.closed", {"status": "success", "exit_code": 0, "signal": None, "wall_s": 1})
 FAULT = ("fault.injected", {"iter": 1, "kind": "random", "fraction": 0.5})
+ANCHOR = ("gate.anchored", {"iter": 4, "reason": "other data"})
+RESUME = (
+    "run.resumed",
+    {"from_run": "run/r0", "iter": 0, "sha256": HEX, "head_size": 9, "head_hash": HEX},
+)
+SAVE = ("run.saved", {"iter": 3, "path": "w", "sha256": HEX, "bytes": 1})
+RANK = (
+    "run.rank",
+    {"rank": 1, "world_size": 2, "path": "r", "ledger": HEX, "size": 3, "hash": HEX},
+)
+JUDGE = ("governance.judged", {"status": "pass", "reason": "known noise", "reviewer": None})
+CLEAR = ("governance.cleared", {"reason": None, "reviewer": "ann"})
 FILE = (
     "artifact.recorded",
     {
@@ -32,8 +44,8 @@ FILE = (
 
 def gate(step: int, decision: str = "pass", *, evaluated: bool | None = None) -> tuple[str, Any]:
     known = decision != "skip" if evaluated is None else evaluated
-    data = {"iter": step, "decision": decision, "audit": audit(evaluated=known), "evidence": {}}
-    return "gate.checked", data
+    said = audit(decision, reference=1, recent=0) | {"evaluated": known}
+    return "gate.checked", {"iter": step, "decision": decision, "audit": said, "evidence": {}}
 
 
 def metric(step: int, **values: float | str) -> tuple[str, Any]:
@@ -43,14 +55,19 @@ def metric(step: int, **values: float | str) -> tuple[str, Any]:
 def told(
     *events: tuple[str, Any], strict: bool = False, keep: Keep | None = None
 ) -> tuple[Story, list[tuple[str, int | None]]]:
-    """Tell a story from seq 1 on; return it with the findings as (code, seq)."""
+    """Tell a story from seq 1 on; return it with the findings as (code, seq).
+
+    The gate checks here are made up, and what is found about that is left out: it is tested in
+    ``test_gates.py``.
+    """
     findings = Findings()
     story = Story(findings, strict=strict, keep=keep)
     for seq, (kind, data) in enumerate(events, start=1):
         entry = json.dumps({"seq": seq, "time": f"t{seq}", "data": data}).encode()
         story.see(seq, seq + 1, kind, RUN, HEX, entry)
     assert all(finding.line == (finding.seq or 0) + 1 for finding in findings.items())
-    return story, [(finding.code, finding.seq) for finding in findings.items()]
+    found = [(finding.code, finding.seq) for finding in findings.items()]
+    return story, [(code, seq) for code, seq in found if not code.startswith("gate.")]
 
 
 def test_an_honest_run_has_no_findings() -> None:
@@ -94,6 +111,30 @@ def test_an_honest_run_has_no_findings() -> None:
         pytest.param([OPEN, metric(5), metric(4)], [3], id="a metric goes back"),
         pytest.param([OPEN, metric(5), metric(5)], [], id="two metrics of one iteration"),
         pytest.param([OPEN, metric(9), FINISH, CLOSE, FILE], [], id="no plan, no gate"),
+        pytest.param([OPEN, PLAN, gate(5), metric(4)], [4], id="a metric before the last check"),
+        pytest.param([OPEN, PLAN, gate(5), metric(5)], [], id="a metric at the last check"),
+        pytest.param([OPEN, PLAN, gate(5), ANCHOR], [4], id="an anchor before the last check"),
+        pytest.param([OPEN, PLAN, gate(4), ANCHOR], [], id="an anchor at the last check"),
+        pytest.param([OPEN, ANCHOR], [2], id="an anchor without a plan"),
+        pytest.param([OPEN, PLAN, FINISH, ANCHOR], [4], id="an anchor after the finish"),
+        pytest.param([OPEN, PLAN, RESUME, metric(9), SAVE, RANK, FINISH], [], id="resumed, saved"),
+        pytest.param([OPEN, RESUME, PLAN], [2], id="resumed without a plan"),
+        pytest.param([OPEN, PLAN, RESUME, RESUME], [4], id="resumed twice"),
+        pytest.param([OPEN, PLAN, metric(9), RESUME], [4], id="resumed after a metric"),
+        pytest.param([OPEN, PLAN, ANCHOR, RESUME], [4], id="resumed after an anchor"),
+        pytest.param([OPEN, PLAN, FAULT, RESUME], [4], id="resumed after a fault"),
+        pytest.param([OPEN, PLAN, CLOSE, RESUME], [4], id="resumed after the close"),
+        pytest.param([OPEN, SAVE, PLAN], [2], id="saved without a plan"),
+        pytest.param([OPEN, PLAN, FINISH, SAVE], [4], id="saved after the finish"),
+        pytest.param([OPEN, PLAN, SAVE, metric(9), SAVE], [], id="saved twice"),
+        pytest.param([OPEN, RANK, PLAN], [2], id="a rank without a plan"),
+        pytest.param([OPEN, PLAN, CLOSE, RANK], [4], id="a rank after the close"),
+        pytest.param([OPEN, JUDGE, PLAN, JUDGE, FINISH, CLOSE, JUDGE], [], id="judged at any time"),
+        pytest.param([JUDGE, OPEN], [1], id="judged before opened"),
+        pytest.param([JUDGE, CLEAR], [1, 2], id="a run that never was is judged"),
+        pytest.param([OPEN, CLEAR], [2], id="cleared without a judgement"),
+        pytest.param([OPEN, JUDGE, CLEAR, CLEAR], [4], id="cleared twice"),
+        pytest.param([OPEN, CLOSE, JUDGE, CLEAR, JUDGE, CLEAR], [], id="judged again"),
         pytest.param([OPEN, FILE, CLOSE], [], id="an artifact before the close"),
         pytest.param([OPEN, PLAN, gate(0)], [], id="the first gate may be at iteration 0"),
     ],
@@ -111,7 +152,7 @@ def test_runs_of_several_subjects_are_told_apart() -> None:
     ):
         entry = json.dumps({"time": "t", "data": data}).encode()
         story.see(seq, seq, kind, subject, HEX, entry)
-    assert findings.items() == ()
+    assert "event.order" not in findings.counts()
     assert [run.run_id for run in story.replays()] == ["a", "b"]
     assert [run.counts.passed for run in story.replays()] == [1, 1]
 
@@ -181,6 +222,31 @@ def test_the_metrics_digest_tells_every_part_of_a_value() -> None:
     assert all(metrics_digest(other) != metrics_digest(values) for other in others)
     assert metrics_digest([(0, "a", 3)]) == metrics_digest([(0, "a", 3.0)])
     assert metrics_digest([(0, "a", True)]) != metrics_digest([(0, "a", 1)])
+
+
+def test_the_events_of_a_run_are_kept_in_order_and_cut_where_a_replay_stops() -> None:
+    events: list[tuple[str, Any]]
+    events = [OPEN, PLAN, metric(0, a=1), gate(10), ANCHOR, FINISH, PLAN, CLOSE, JUDGE, CLEAR]
+    story, _ = told(*events, keep=Keep(artifacts=True))
+    run = story.runs[RUN]
+    kept = ["run.opened", "run.planned", "gate.anchored", "run.finished", "run.closed"]
+    judged = ["governance.judged", "governance.cleared"]
+    assert [event.type for event in run.replay().events] == kept + judged
+    assert [event.seq for event in run.replay().judgements] == [9, 10]
+    assert [event.type for event in run.replay_until(9).events] == kept
+    assert run.replay_until(9).judgements == ()
+    planned = run.replay().event("run.planned")
+    assert planned is not None
+    assert (planned.seq, planned.time, planned.key, planned.data) == (2, "t2", HEX, PLANNED)
+    assert run.replay_until(2).event("run.planned") is None
+    (check,) = run.replay().gates
+    assert (check.seq, check.time, check.iter, check.data) == (4, "t4", 10, gate(10)[1])
+    assert json.loads(check.audit) == gate(10)[1]["audit"]
+
+
+def test_without_artifacts_no_events_are_kept() -> None:
+    story, _ = told(OPEN, PLAN, ANCHOR, CLOSE, JUDGE)
+    assert story.replays()[0].events == ()
 
 
 def test_without_artifacts_nothing_is_kept_of_the_gates() -> None:

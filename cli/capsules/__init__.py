@@ -1,0 +1,1 @@
+"""Capsules as files on the command line: validate, compare, calibrate, judge, report."""
