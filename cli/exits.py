@@ -13,6 +13,7 @@ INCOMPLETE = 5
 """Nothing is refuted, but something is missing: a torn tail, an open run, an anchor."""
 USAGE = 64
 """What was asked for cannot be done so."""
+HUNG_UP = 129
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 TERMINATED = 143
@@ -25,6 +26,7 @@ MEANINGS = {
     UNTRUSTED: "a key is unknown, unreadable or not trusted",
     INCOMPLETE: "nothing is refuted, but a tail is torn, a run is open or an anchor is missing",
     USAGE: "usage: an option, a path or the input is not what the command takes",
+    HUNG_UP: "the terminal is gone (SIGHUP)",
     INTERRUPTED: "interrupted (SIGINT)",
     BROKEN_PIPE: "whoever read the output stopped reading (SIGPIPE)",
     TERMINATED: "terminated (SIGTERM)",

@@ -126,6 +126,8 @@ def _forecast_faults(gate: GatePlan) -> Iterator[str]:
     directions, names = gate["metrics"], [view["name"] for view in gate["views"]]
     if all(direction == "stall" for direction in directions.values()):
         yield "metrics: none of them is forecast"
+    if "" in directions:
+        yield "metrics: one has no name"
     if gate["level"] is not None and directions.get(gate["level"], "stall") == "stall":
         yield f"level: {clip(gate['level'])} is not among the metrics that are forecast"
     if "level" in names or len(set(names)) < len(names):

@@ -185,6 +185,12 @@ def _is_virtual(sql: object) -> bool:
 def _judged(error: Exception) -> OSError | StoreFault:
     """Return whose fault it is: the world's or the evidence's."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_READONLY:
+        # Reading never writes; but a journal asks to be played back into the file first.
+        return OSError(
+            "a journal of an unfinished write lies beside the database (its name and -journal),"
+            " and playing it back would change the evidence: verify a copy without it"
+        )
     if code in _THE_WORLDS:
         return OSError(f"the database cannot be read: {error}")
     return StoreFault(f"the database is damaged: {error}")

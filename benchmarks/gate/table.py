@@ -116,7 +116,10 @@ def _report(told: dict[str, Any] | None) -> tuple[str, ...]:
     name = "from a finished run to a report"
     if told is None:
         return (name, "≤ 2 min", "≤ 2 s", "-", _NOT)
-    spread = f"{told['median']:.2f} s [{told['least']:.2f}, {told['most']:.2f}]"
+    spread = (
+        f"{told['median']:.2f} s [{told['least']:.2f}, {told['most']:.2f}]"
+        f" (of {told['iters']} iterations)"
+    )
     return (name, "≤ 2 min", "≤ 2 s", spread, _mark(told["median"] <= _REPORT_S))
 
 

@@ -118,6 +118,7 @@ class ForecastPlan:
                     self.metrics.values()
                 ).issubset(directions),
                 "there must be a metric that is not 'stall'": not self.judged,
+                "every metric must have a name": "" in self.metrics,
                 f"level {self.level!r} is not a metric that is forecast": self.level is not None
                 and self.level not in self.judged,
             }

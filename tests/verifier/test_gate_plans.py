@@ -25,6 +25,7 @@ def faults(gate: Mapping[str, Any], *, asked: str | None = None, **overrides: ob
         ({"block": 3, "window": 3, "metric_interval": 2}, "block: expected a multiple"),
         ({"metrics": {"loss": "stall"}}, "metrics: none of them is forecast"),
         ({"metrics": {}}, "metrics: none of them is forecast"),
+        ({"metrics": {"loss": "rise", "": "rise"}}, "metrics: one has no name"),
         ({"level": "other"}, "level: other is not among the metrics"),
         ({"metrics": {"loss": "rise", "a": "stall"}, "level": "a"}, "level: a is not among"),
         ({"views": FORECAST["views"] * 2}, "views: two of one name"),

@@ -260,6 +260,15 @@ def test_a_locked_database_is_the_worlds_fault(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_a_journal_left_beside_it_is_named_and_not_played_back(tmp_path: Path) -> None:
+    path = write_sqlite(tmp_path / "l.sqlite", story().rows())
+    before = path.read_bytes()
+    path.with_name("l.sqlite-journal").write_bytes(b"junk")
+    with pytest.raises(OSError, match="a journal of an unfinished write lies beside"):
+        read(path)
+    assert path.read_bytes() == before
+
+
 def test_a_database_changed_while_it_is_read_is_noticed(tmp_path: Path) -> None:
     path = write_sqlite(tmp_path / "l.sqlite", story().rows())
 
