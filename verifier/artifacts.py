@@ -5,7 +5,7 @@ and digest. The result files are counted a second time, from the events.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +62,10 @@ def check_artifacts(
         OSError: The directory cannot be opened.
     """
     recounted: list[str] = []
+    unending = {path for run in story.runs.values() for path in _unending(run, story)}
     with opened_root(ledger.parent) as root:
         for artifact in story.artifacts.values():
-            if _is_unending(artifact.path):
+            if artifact.path in unending:
                 continue
             if _is_result(artifact.path):
                 recounted.append(artifact.path)
@@ -107,9 +108,13 @@ def _is_result(path: str) -> bool:
     return name in RECOUNTED and (not folder or _RUN_FOLDER.fullmatch(folder) is not None)
 
 
-def _is_unending(path: str) -> bool:
-    """Tell whether *path* is a file that goes on after its run has closed."""
-    return _is_result(path) and path.rpartition("/")[2] in UNENDING
+def _unending(run: Run, story: Story) -> dict[str, Callable[[Replay], bytes | None]]:
+    """Return the files of *run* that go on after it has closed, by their path, and what they hold.
+
+    As long as a run is open they are being written, and nothing is said of them.
+    """
+    folder = None if run.opened is None or run.closing is None else _folder(run, story)
+    return {} if folder is None else {folder + name: make for name, make in UNENDING.items()}
 
 
 def _check_unending(
@@ -117,25 +122,19 @@ def _check_unending(
 ) -> Iterator[str]:
     """Check the files that go on after the close against all events; return their paths.
 
-    As long as a run is open they are being written, and nothing is said of them. A
-    capsule without a governance log is a poorer one; a judgement without its file is hidden.
+    A capsule without a governance log is a poorer one; a judgement without its file is hidden.
     """
     for run in story.runs.values():
-        if run.opened is None or run.closing is None:
-            continue
-        folder = _folder(run, story)
-        if folder is None:
-            continue
-        for name, make in UNENDING.items():
-            path = folder + name
+        for path, make in _unending(run, story).items():
             recorded = story.artifacts.get(path)
             place = None if recorded is None else recorded.place
             seq, line = (None, None) if place is None else (place.seq, place.line)
+            optional = path.endswith(GOVERNANCE)
             if path in there:
                 for fault in _read_unending(root, path, run):
                     findings.add(fault.code, seq, line, f"{shown(path)}: {fault.message}")
                 yield path
-            elif recorded is not None or (name != GOVERNANCE and make(run.replay()) is not None):
+            elif recorded is not None or (not optional and make(run.replay()) is not None):
                 said = "there is no such file, though the events give one: project it again"
                 findings.add("artifact.missing", seq, line, f"{shown(path)}: {said}")
 

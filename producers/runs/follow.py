@@ -123,8 +123,9 @@ def _open_regular(path: Path) -> int:
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags, 0o644)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         os.close(descriptor)
-        raise OSError(f"{path.name} is not a regular file")
+        raise OSError(f"{path.name} is not a regular file of its own")
     os.ftruncate(descriptor, 0)
     return descriptor

@@ -183,3 +183,11 @@ def test_after_a_clearing_only_the_marked_history_is_left(judged: Capsule) -> No
     text = json.dumps(line, sort_keys=True, separators=(",", ":")).encode()
     (judged.folder / "manual_judgement.jsonl").write_bytes(text + b"\n")
     assert codes(judged) == []
+
+
+def test_a_log_on_record_where_no_summary_lies_is_compared_all_the_same(tmp_path: Path) -> None:
+    capsule = Capsule(tmp_path / "run").story().record_all()
+    capsule.record("runs/r9/governance_log.jsonl", b"{}\n", at=capsule.size)
+    assert codes(capsule) == [("artifact.content", "runs/r9/governance_log.jsonl")]
+    (capsule.folder / "runs/r9/governance_log.jsonl").write_bytes(b"[]\n")
+    assert ("artifact.checksum", "runs/r9/governance_log.jsonl") in codes(capsule)
