@@ -59,6 +59,8 @@ def calibrate(controls: list[Case], injected: Case, onset: int | None) -> dict[s
     far = _far(pooled, warmup.value)
     if far["FAR"] is None:
         gaps.missing.append("control.post_warmup_events_missing")
+    if any(_onset(control.config, None, Gaps()) for control in controls):
+        gaps.notes.append("NOTE:control_has_a_fault_on_record")
     begun = _onset(injected.config, onset, gaps)
     delay = _delay(injected.gates, begun, warmup.value, window=window.value, gaps=gaps)
     complete = far["FAR"] is not None and delay["Delay_W"] is not None

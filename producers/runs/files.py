@@ -68,7 +68,7 @@ def claim_outdir(outdir: Path, *, force: bool = False) -> Path:
             if not force:
                 raise MisuseError(
                     f"{outdir} holds the artifacts of another run;"
-                    " choose another directory, or use force for a fresh subdirectory"
+                    " choose another directory, or --force for a fresh subdirectory in it"
                 )
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
             place /= f"run_{stamp}_{secrets.token_hex(4)}"

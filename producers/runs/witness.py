@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ledger import Event, Key, Ledger, LedgerError, MisuseError
+from ledger import Event, Key, Ledger, LedgerError, MisuseError, StoreError
 from producers.runs.child import Ending
 from producers.runs.environment import Provenance
 from producers.runs.files import FileFact, take_stock, write_atomically
@@ -23,6 +23,10 @@ _ATTEMPTS = 5
 _LEFT_OUT = (
     ": not on record, and a verifier will ask why: neither a file nor a link,"
     " or a control character in its name or target"
+)
+_PLANTED = (
+    ": the runner wrote it, under a name that is ours; the events give no such file, and a"
+    " verifier will refute it"
 )
 _PROJECTIONS = {
     "calibration.csv": "calibration",
@@ -121,8 +125,11 @@ class Witness:
         finally:
             facts, left_out = take_stock(self._outdir, self._book.path)
             self._record_artifacts(facts, projected)
-        notes = tuple(f"{name}{_LEFT_OUT}" for name in left_out)
-        return tuple(fact.path for fact in facts), notes
+        notes = [f"{name}{_LEFT_OUT}" for name in left_out]
+        if finalize is not None:
+            planted = [f.path for f in facts if f.path in _PROJECTIONS and f.path not in projected]
+            notes += [f"{name}{_PLANTED}" for name in planted]
+        return tuple(fact.path for fact in facts), tuple(notes)
 
     def _project(self, finalize: Finalize) -> dict[str, int]:
         at, files = self._snapshot(finalize)
@@ -130,13 +137,20 @@ class Witness:
         return dict.fromkeys(files, at)
 
     def _write(self, files: Mapping[str, bytes]) -> None:
+        """Write the files; one that cannot be written costs no other, and is raised in the end."""
+        problems = []
         for name, content in files.items():
             relative = PurePosixPath(name)
             if relative.is_absolute() or ".." in relative.parts:
                 raise MisuseError(f"{name!r} is not a path inside the run directory")
             path = self._outdir / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, content)
+            except (OSError, StoreError) as error:
+                problems.append(error)
+        if problems:
+            raise problems[0]
 
     def _snapshot(self, finalize: Finalize) -> tuple[int, Mapping[str, bytes]]:
         # A projection says of how many entries it is one. If others write into the same

@@ -278,3 +278,22 @@ def test_our_own_runner_stops_by_itself_at_the_check_that_failed(runs: Runs) -> 
     assert finished["iters"] == answer["first_fail_iter"] < 300
     assert finished["stopped"]
     assert runs.verdict() == HELD
+
+
+def test_what_the_runner_plants_under_our_names_is_said_and_refuted(runs: Runs) -> None:
+    plant = 'echo "{}" > "$LEDGER_OUTDIR/manual_judgement.json"'
+    done = runs.run("--", "sh", "-c", plant)
+    assert done.returncode == 0
+    assert "manual_judgement.json: the runner wrote it, under a name that is ours" in done.stdout
+    command = [sys.executable, "-m", "verifier", str(runs.outdir)]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert found.returncode == 2
+    assert "artifact.content" in found.stdout
+
+
+def test_a_path_that_is_taken_costs_the_other_files_nothing(runs: Runs) -> None:
+    done = runs.run("--", "sh", "-c", 'mkdir "$LEDGER_OUTDIR/timeline.txt"')
+    assert done.returncode == 3
+    assert "timeline.txt" in done.stderr
+    assert (runs.outdir / "report.md").is_file()
+    assert (runs.outdir / "results_summary.json").is_file()
